@@ -1,0 +1,86 @@
+/* arena.c - the region directory of a mapped arena. Takes the admin lock to add a companion's region.
+ * The life of an attachment is attach.c, placement and verification are arena_format.c.
+ */
+#include "arena.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "quiesce.h"
+
+static bool region_is(const struct sm_region_shm *r, const char *name) {
+    return r->r_bytes != 0 && strncmp(r->r_name, name, sizeof r->r_name) == 0;
+}
+
+enum sm_err sm_arena_find_region(const struct sm_arena *a, const char *name, uint64_t *off, uint64_t *bytes,
+                                 uint32_t *version) {
+    for (int i = 0; i < SM_MAX_REGIONS; i++) {
+        struct sm_region_shm r = a->a_header->h_region[i];
+        if (region_is(&r, name)) {
+            SM_CHECK(r.r_off < a->a_bytes && r.r_bytes <= a->a_bytes - r.r_off);
+            *off = r.r_off;
+            *bytes = r.r_bytes;
+            *version = r.r_version;
+            return SM_OK;
+        }
+    }
+    return SM_NOT_FOUND;
+}
+
+static enum sm_err region_make(struct sm_arena *a, const char *name, uint64_t bytes, uint32_t version) {
+    const struct sm_region_shm *extra = &a->a_header->h_region[SM_R_EXTRA];
+    struct sm_region_shm r = {
+        .r_off = extra->r_off + a->a_ctl->ctl_extra_next,
+        .r_bytes = (bytes + SM_PAGE - 1) & ~(SM_PAGE - 1),
+        .r_version = version,
+    };
+    int i = SM_R_FIXED;
+    while (i < SM_MAX_REGIONS && a->a_header->h_region[i].r_bytes != 0) {
+        i++;
+    }
+    if (i == SM_MAX_REGIONS || r.r_bytes > extra->r_bytes - a->a_ctl->ctl_extra_next) {
+        return SM_TABLE_FULL;
+    }
+    enum sm_err err = sm_os_commit(a->a_fd, r.r_off, r.r_bytes);
+    if (err != SM_OK) {
+        (void)sm_os_free_space(a->a_fd, &a->a_space_bytes);
+        return err;
+    }
+    strncpy(r.r_name, name, sizeof r.r_name - 1);
+    a->a_ctl->ctl_extra_next += r.r_bytes; /* A crash here loses address space of the extra region, no more. */
+    uint64_t size = r.r_bytes;
+    r.r_bytes = 0;
+    a->a_header->h_region[i] = r;
+    sm_store_rel(&a->a_header->h_region[i].r_bytes, size); /* publishes the entry: finders look at the size first */
+    return SM_OK;
+}
+
+enum sm_err sm_arena_region(struct sm_arena *a, const char *name, uint64_t bytes, uint32_t version, void **mem) {
+    uint64_t off = 0, have = 0;
+    uint32_t have_version = 0;
+    if (name == NULL || name[0] == 0 || bytes == 0) {
+        return SM_INVALID;
+    }
+    if (strlen(name) >= sizeof a->a_header->h_region[0].r_name) {
+        return SM_NAME_TOO_LONG;
+    }
+    enum sm_err err = sm_op_enter(a, SM_OPWORD(SM_OP_ADMIN, 0, 0));
+    if (err != SM_OK) {
+        return err;
+    }
+    if ((err = sm_arena_lock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0)) == SM_OK) {
+        err = sm_arena_find_region(a, name, &off, &have, &have_version);
+        if (err == SM_NOT_FOUND && (err = region_make(a, name, bytes, version)) == SM_OK) {
+            err = sm_arena_find_region(a, name, &off, &have, &have_version);
+        }
+        sm_arena_unlock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0);
+    }
+    sm_op_leave(a);
+    if (err == SM_OK && (have < bytes || have_version != version)) {
+        return SM_MISMATCH;
+    }
+    if (err == SM_OK) {
+        *mem = a->a_base + off;
+    }
+    return err;
+}

@@ -1,0 +1,76 @@
+/* hooks.h - the slots through which companions watch and torment the core.
+ * Owns the catalogue of points and the table type; holds no table itself: each attachment has one.
+ * A probe whose bit is clear in the attachment's mask costs one predictable branch. Nobody on this side of the
+ * table may depend on what a hook does beyond what is said here.
+ */
+#ifndef SM_HOOKS_H
+#define SM_HOOKS_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define SM_HOOKS_VERSION 1u
+#define SM_HOOKS_CAPSULE "shmalloc._native.hooks"
+
+/* X(id, name, fails with, text): places where a failure can be injected. Append only. */
+#define SM_FAULT_POINTS(X)                                                                                             \
+    X(SM_FP_PAGE, "page.supply", SM_NO_MEMORY, "the page allocator finds no run of pages")                            \
+    X(SM_FP_COMMIT, "page.commit", SM_NO_MEMORY, "posix_fallocate reports a full file system")                        \
+    X(SM_FP_META, "meta.block", SM_NO_MEMORY, "no memory for a slab's state block")                                   \
+    X(SM_FP_SLAB, "slab.create", SM_NO_MEMORY, "a new slab is refused")                                               \
+    X(SM_FP_BUCKET, "bucket.create", SM_NO_MEMORY, "no bucket: the cache is bypassed")                                \
+    X(SM_FP_INIT, "keg.init", SM_INIT_FAILED, "the keg's init refuses an item of a new slab")                         \
+    X(SM_FP_ZINIT, "zone.init", SM_INIT_FAILED, "a secondary zone's init refuses an item")                            \
+    X(SM_FP_CTOR, "zone.ctor", SM_CTOR_FAILED, "the ctor refuses an item")                                            \
+    X(SM_FP_LIMIT, "zone.limit", SM_LIMIT, "the zone behaves as if it were at its limit")                             \
+    X(SM_FP_ALLOC, "zone.alloc", SM_NO_MEMORY, "an allocation fails before it starts")                                \
+    X(SM_FP_PUT, "queue.put", SM_FULL, "the queue behaves as if it were full")                                        \
+    X(SM_FP_GET, "queue.get", SM_EMPTY, "the queue behaves as if it were empty")                                      \
+    X(SM_FP_ATTACH, "cpu.attach", SM_NO_CPU, "no CPU slot is found")                                                  \
+    X(SM_FP_LOCK, "lock.acquire", SM_STALLED, "a lock's holder does not answer in time")                              \
+    X(SM_FP_MALLOC, "malloc.alloc", SM_NO_MEMORY, "a malloc of any size fails")
+
+enum sm_fault_point {
+#define SM_FP_ENUM(id, name, err, text) id,
+    SM_FAULT_POINTS(SM_FP_ENUM)
+#undef SM_FP_ENUM
+        SM_FP_COUNT
+};
+
+/* X(id, name, rank, text): the allocator's own lock classes, in their order. */
+#define SM_LOCK_CLASSES(X)                                                                                             \
+    X(SM_LC_QUIESCE, "quiesce", 10, "stops other CPUs, attaches, detaches")                                            \
+    X(SM_LC_ADMIN, "admin", 20, "tables of zones, kegs, queues, types")                                                \
+    X(SM_LC_KEG, "keg", 30, "slabs of one keg, full buckets of its zones")                                             \
+    X(SM_LC_PAGE, "page", 40, "page runs, state blocks, bucket free list")
+
+enum sm_lock_class {
+#define SM_LC_ENUM(id, name, rank, text) id,
+    SM_LOCK_CLASSES(SM_LC_ENUM)
+#undef SM_LC_ENUM
+        SM_LC_COUNT
+};
+
+/* Bits of the mask: which hooks are armed. */
+#define SM_HOOK_FAULT 1u   /* h_fault at every fault point */
+#define SM_HOOK_LOCK 2u    /* h_lock around the core's locks */
+#define SM_HOOK_SLEEP 4u   /* h_may_sleep before an M_WAITOK allocation */
+#define SM_HOOK_CRASH 8u   /* h_crash between the steps of every operation */
+
+struct sm_hooks {
+    uint32_t h_version; /* SM_HOOKS_VERSION */
+    uint32_t h_mask;
+    void *h_ctx;
+    /* SM_OK lets the point pass; anything else is the error that the point then reports. Called with or without
+     * locks held: must not call back into the arena. zone: name or NULL; bytes: size asked for, 0 if unknown. */
+    enum sm_err (*h_fault)(void *ctx, enum sm_fault_point point, const char *zone, uint64_t bytes, int flags);
+    /* taken: 1 after acquiring, 0 before releasing. instance: tells locks of a class apart. */
+    void (*h_lock)(void *ctx, enum sm_lock_class cls, uint64_t instance, int taken);
+    /* Returns the flags to go on with: a lock checker may turn M_WAITOK into M_NOWAIT. */
+    int (*h_may_sleep)(void *ctx, const char *zone, int flags);
+    /* Between two steps of an operation; step is a constant unique in the source. */
+    void (*h_crash)(void *ctx, uint32_t step);
+};
+
+#endif

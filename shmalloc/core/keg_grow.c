@@ -1,0 +1,260 @@
+/* keg_grow.c - making and releasing slabs. init and fini run with no lock held and the op word clear: they may be
+ * another language's, and may allocate. Until it is published a slab is RESERVED pages that only this CPU knows.
+ */
+#include "keg.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "keg_list.h"
+#include "quiesce.h"
+
+#define SEED_STEP 0x9e3779b1u /* odd: the seeds of one keg do not repeat before 2^32 slabs */
+
+static uint64_t slow_op(uint32_t page) {
+    return SM_OPWORD(SM_OP_SLOW, 0, (uint64_t)page + 1);
+}
+
+/* Counts one more slab against the limit and says which generation its words start with. */
+static enum sm_err slab_admit(struct sm_arena *a, uint32_t keg, uint32_t pages, uint32_t *seed) {
+    struct sm_keg_shm *k = &a->a_kegs[keg];
+    enum sm_err err = sm_keg_lock(a, keg);
+    if (err != SM_OK) {
+        return err;
+    }
+    if (k->k_state != SM_KEG_LIVE) {
+        err = SM_GONE;
+    } else if (k->k_max_slabs != 0 && k->k_slabs >= k->k_max_slabs) {
+        err = SM_LIMIT;
+    } else {
+        k->k_slabs++;
+        k->k_pages_used += pages;
+        *seed = k->k_gen_seed += SEED_STEP;
+    }
+    sm_keg_unlock(a, keg);
+    return err;
+}
+
+/* The slab is no more: room under the limit for somebody asleep. */
+static enum sm_err slab_dismiss(struct sm_arena *a, uint32_t keg, uint32_t pages) {
+    struct sm_keg_shm *k = &a->a_kegs[keg];
+    enum sm_err err = sm_keg_lock(a, keg);
+    if (err == SM_OK) {
+        k->k_slabs--;
+        k->k_pages_used -= pages;
+        sm_keg_wake(a, keg, INT_MAX);
+        sm_keg_unlock(a, keg);
+    }
+    return err;
+}
+
+/* Admission and pages, in one operation. */
+static enum sm_err slab_reserve(struct sm_arena *a, uint32_t keg, uint32_t pages, struct sm_slab_ref *s,
+                                uint32_t *seed) {
+    enum sm_err err = sm_op_enter(a, slow_op(0));
+    if (err != SM_OK) {
+        return err;
+    }
+    if ((err = slab_admit(a, keg, pages, seed)) == SM_OK &&
+        (err = sm_page_take(a, pages, keg, &s->sr_page, &s->sr_block)) != SM_OK) {
+        (void)slab_dismiss(a, keg, pages);
+    }
+    sm_op_leave(a);
+    return err;
+}
+
+static enum sm_err slab_return(struct sm_arena *a, const struct sm_slab_ref *s) {
+    enum sm_err err = sm_op_enter(a, slow_op(s->sr_page));
+    if (err != SM_OK) {
+        return err; /* the pages stay RESERVED under this CPU, and return when it leaves or is reaped */
+    }
+    if ((err = sm_page_give(a, s->sr_page, s->sr_pages, s->sr_keg, s->sr_block)) == SM_OK) {
+        err = slab_dismiss(a, s->sr_keg, s->sr_pages);
+    }
+    sm_op_leave(a);
+    return err;
+}
+
+static void slab_bind(struct sm_arena *a, uint32_t keg, uint32_t pages, struct sm_slab_ref *s) {
+    const struct sm_keg_shm *k = &a->a_kegs[keg];
+    uint8_t *block = sm_block_mem(a, s->sr_block);
+    s->sr_keg = keg;
+    s->sr_pages = pages;
+    s->sr_slab = (struct sm_slab_shm *)((k->k_flags & SM_KEG_OFFPAGE ? block : sm_page_mem(a, s->sr_page)) +
+                                        k->k_hdr_off);
+    s->sr_words = (uint64_t *)(block + k->k_words_off);
+    s->sr_aux = k->k_aux_off ? (uint32_t *)(block + k->k_aux_off) : NULL;
+}
+
+static void slab_format(struct sm_arena *a, const struct sm_slab_ref *s, uint32_t seed, uint64_t low) {
+    uint32_t items = a->a_kegs[s->sr_keg].k_items;
+    s->sr_slab->s_free = (uint16_t)items;
+    s->sr_slab->s_hint = 0;
+    s->sr_slab->s_pages = s->sr_pages;
+    for (uint32_t i = 0; i < items; i++) {
+        sm_store_rlx(&s->sr_words[i], (uint64_t)seed << SM_ST_GEN_SHIFT | low);
+        if (s->sr_aux) {
+            s->sr_aux[i] = 0;
+        }
+    }
+}
+
+/* Runs one callback over one item of an unpublished slab. */
+static int run_item(struct sm_arena *a, const struct sm_slab_ref *s, uint32_t i, const struct sm_keg_init *ki,
+                    sm_callback_fn fn, void *ctx) {
+    a->a_inside++;
+    int rc = fn(a->a_base + sm_slab_item(a, s, i) + ki->ki_item_off, ki->ki_item_bytes, NULL, ki->ki_how, ctx);
+    a->a_inside--;
+    return rc;
+}
+
+static void fini_down(struct sm_arena *a, const struct sm_slab_ref *s, uint32_t n, const struct sm_keg_init *ki) {
+    while (ki->ki_fini && n-- > 0) {
+        (void)run_item(a, s, n, ki, ki->ki_fini, ki->ki_fini_ctx);
+    }
+}
+
+static enum sm_err init_up(struct sm_arena *a, const struct sm_slab_ref *s, const struct sm_keg_init *ki) {
+    uint32_t items = a->a_kegs[s->sr_keg].k_items;
+    for (uint32_t i = 0; i < items; i++) {
+        enum sm_err err = sm_fault(a, SM_FP_INIT, ki->ki_zone, ki->ki_item_bytes, ki->ki_how);
+        if (err == SM_OK && ki->ki_init) {
+            int rc = run_item(a, s, i, ki, ki->ki_init, ki->ki_init_ctx);
+            if (rc != 0) {
+                a->a_callback_errno = rc;
+                err = SM_INIT_FAILED;
+            }
+        }
+        if (err != SM_OK) {
+            fini_down(a, s, i, ki); /* i-1 .. 0, in reverse */
+            return err;
+        }
+    }
+    return SM_OK;
+}
+
+static enum sm_err slab_publish(struct sm_arena *a, const struct sm_slab_ref *s) {
+    struct sm_keg_shm *k = &a->a_kegs[s->sr_keg];
+    enum sm_err err = sm_op_enter(a, slow_op(s->sr_page));
+    if (err != SM_OK) {
+        return err;
+    }
+    if ((err = sm_keg_lock(a, s->sr_keg)) == SM_OK) {
+        /* A crash before the head entry is stored leaves RESERVED pages of a dead CPU: free. After it: a slab on no
+         * list, found by the scan of the page directory. */
+        sm_page_publish(a, s->sr_page, s->sr_pages, SM_PG_SLAB, s->sr_keg, s->sr_block);
+        sm_keg_link(a, s);
+        k->k_free += s->sr_slab->s_free;
+        sm_keg_wake(a, s->sr_keg, INT_MAX);
+        sm_keg_unlock(a, s->sr_keg);
+    }
+    sm_op_leave(a);
+    return err;
+}
+
+enum sm_err sm_keg_grow(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki) {
+    struct sm_slab_ref s = {0};
+    uint32_t pages = a->a_kegs[keg].k_pages, seed = 0;
+    enum sm_err err = sm_fault(a, SM_FP_SLAB, ki->ki_zone, (uint64_t)pages << SM_PAGE_SHIFT, ki->ki_how);
+    if (err != SM_OK || (err = slab_reserve(a, keg, pages, &s, &seed)) != SM_OK) {
+        return err;
+    }
+    slab_bind(a, keg, pages, &s);
+    if (ki->ki_zero) {
+        memset(sm_page_mem(a, s.sr_page), 0, (uint64_t)pages << SM_PAGE_SHIFT);
+    }
+    slab_format(a, &s, seed, SM_FREE);
+    if ((err = init_up(a, &s, ki)) == SM_OK && (err = slab_publish(a, &s)) != SM_OK) {
+        fini_down(a, &s, a->a_kegs[keg].k_items, ki);
+    }
+    if (err != SM_OK) {
+        (void)slab_return(a, &s);
+    }
+    return err;
+}
+
+/* Withdraws one empty slab; SM_EMPTY when there are no more than `keep`. */
+static enum sm_err slab_withdraw(struct sm_arena *a, uint32_t keg, uint64_t keep, uint64_t reserve,
+                                 struct sm_slab_ref *s) {
+    struct sm_keg_shm *k = &a->a_kegs[keg];
+    enum sm_err err = sm_op_enter(a, slow_op(0));
+    if (err != SM_OK) {
+        return err;
+    }
+    if ((err = sm_keg_lock(a, keg)) == SM_OK) {
+        if (k->k_empty == 0 || k->k_empty_slabs <= keep || k->k_free < reserve + k->k_items) {
+            err = SM_EMPTY;
+        } else if ((err = sm_slab_at(a, k->k_empty - 1, s)) == SM_OK) {
+            sm_keg_unlink(a, s);
+            k->k_free -= k->k_items;
+            sm_page_withdraw(a, s->sr_page, s->sr_pages, s->sr_block);
+        }
+        sm_keg_unlock(a, keg);
+    }
+    sm_op_leave(a);
+    return err;
+}
+
+static enum sm_err release(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki, uint64_t keep,
+                           uint64_t reserve, uint64_t *slabs) {
+    enum sm_err err = SM_OK;
+    *slabs = 0;
+    while (err == SM_OK) {
+        struct sm_slab_ref s = {0};
+        if ((err = slab_withdraw(a, keg, keep, reserve, &s)) == SM_OK) {
+            fini_down(a, &s, a->a_kegs[keg].k_items, ki);
+            err = slab_return(a, &s);
+            *slabs += err == SM_OK;
+        }
+    }
+    return err == SM_EMPTY ? SM_OK : err;
+}
+
+enum sm_err sm_keg_trim(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki, uint64_t keep,
+                        uint64_t *slabs) {
+    *slabs = 0;
+    if (a->a_kegs[keg].k_flags & (SM_KEG_NOFREE | SM_KEG_RUNS)) {
+        return SM_OK;
+    }
+    return release(a, keg, ki, keep, a->a_kegs[keg].k_reserve, slabs);
+}
+
+enum sm_err sm_keg_release_all(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki, uint64_t *slabs) {
+    return release(a, keg, ki, 0, 0, slabs);
+}
+
+enum sm_err sm_keg_run_take(struct sm_arena *a, uint32_t keg, uint32_t pages, uint64_t low, struct sm_entry *out) {
+    struct sm_slab_ref s = {0};
+    uint32_t seed = 0;
+    enum sm_err err = slab_reserve(a, keg, pages, &s, &seed);
+    if (err != SM_OK) {
+        return err;
+    }
+    slab_bind(a, keg, pages, &s);
+    slab_format(a, &s, seed, low);
+    s.sr_slab->s_free = 0;
+    if ((err = slab_publish(a, &s)) != SM_OK) {
+        (void)slab_return(a, &s);
+        return err;
+    }
+    *out = (struct sm_entry){sm_slab_item(a, &s, 0), sm_off_of(a, s.sr_words)};
+    return SM_OK;
+}
+
+enum sm_err sm_keg_run_give(struct sm_arena *a, uint32_t keg, struct sm_entry e) {
+    struct sm_slab_ref s;
+    enum sm_err err = sm_op_enter(a, SM_OPWORD(SM_OP_FREE, 0, SM_OP_ITEM(e.e_item)));
+    if (err != SM_OK) {
+        return err;
+    }
+    if ((err = sm_keg_lock(a, keg)) == SM_OK) {
+        if ((err = sm_slab_find(a, e.e_item, &s)) == SM_OK) {
+            sm_keg_unlink(a, &s);
+            /* The store of the head entry is the free: from here on nobody finds the item. */
+            sm_page_withdraw(a, s.sr_page, s.sr_pages, s.sr_block);
+        }
+        sm_keg_unlock(a, keg);
+    }
+    sm_op_leave(a);
+    return err == SM_OK ? slab_return(a, &s) : err;
+}

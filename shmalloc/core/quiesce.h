@@ -1,0 +1,56 @@
+/* quiesce.h - entering and leaving operations, and stopping other CPUs between theirs.
+ * Owns the protocol between cpu_op (owner) and cpu_claim (visitor). Takes the quiesce lock. After the "biased locking"
+ * idea: the owner uses plain stores, the visitor pays membarrier(2).
+ *
+ *   owner                                visitor (holds the quiesce lock)
+ *     cpu_op = op                          cpu_claim = 1
+ *     compiler barrier     <-- pairs -->   membarrier(2)
+ *     if (cpu_claim) back off              wait until cpu_op == 0, or the owner is dead
+ *     ... work ...                         ... work on the owner's buckets ...
+ *     cpu_op = 0 (release)                 cpu_claim = 0 (release)
+ * Either the owner's load sees the claim, or the visitor's load sees the op word: the membarrier is a full fence between
+ * the owner's store and its load, wherever it lands (Dekker). In fenced mode the owner executes the fence itself.
+ */
+#ifndef SM_QUIESCE_H
+#define SM_QUIESCE_H
+
+#include "arena.h"
+
+/* Order the owner's op store before its claim load. */
+static inline void sm_op_order(const struct sm_arena *a) {
+    if (sm_unlikely(a->a_fenced)) {
+        sm_full_fence();
+    } else {
+        sm_compiler_barrier();
+    }
+}
+
+/* Starts an operation; waits while somebody holds this CPU's claim. No lock held by the caller. SM_STALLED, SM_FORKED. */
+enum sm_err sm_op_enter(struct sm_arena *a, uint64_t opword);
+static inline void sm_op_leave(struct sm_arena *a) {
+    sm_store_rel(&a->a_cpu->cpu_op, 0);
+}
+
+/* The core's locks, with the hooks and the owner's name. SM_DEAD_PEER: held, and dirty. */
+enum sm_err sm_arena_lock(struct sm_arena *a, struct sm_lock_shm *l, enum sm_lock_class cls, uint64_t instance);
+void sm_arena_unlock(struct sm_arena *a, struct sm_lock_shm *l, enum sm_lock_class cls, uint64_t instance);
+
+/* Takes the quiesce lock. Own op word clear, no lock held. */
+enum sm_err sm_quiesce_begin(struct sm_arena *a);
+/* Stops one CPU, or every live CPU but this one, until sm_quiesce_end. SM_STALLED names the CPU in a_blocker. */
+enum sm_err sm_quiesce_cpu(struct sm_arena *a, uint32_t cpu);
+enum sm_err sm_quiesce_all(struct sm_arena *a);
+void sm_quiesce_end(struct sm_arena *a);
+
+/* Brackets a wait for another process (futex, queue): op word clear, no lock held. */
+static inline void *sm_block_begin(struct sm_arena *a) {
+    return a->a_runtime.rt_block_begin ? a->a_runtime.rt_block_begin(a->a_runtime.rt_ctx) : NULL;
+}
+static inline enum sm_err sm_block_end(struct sm_arena *a, void *token) {
+    if (a->a_runtime.rt_block_end && a->a_runtime.rt_block_end(a->a_runtime.rt_ctx, token)) {
+        return SM_INTERRUPTED;
+    }
+    return SM_OK;
+}
+
+#endif

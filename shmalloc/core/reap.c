@@ -1,0 +1,270 @@
+/* reap.c - the reaper's driver: finds the dead, stops the world, has the truth swept and the rest rebuilt, then runs what
+ * is due with the world going again. Takes the quiesce lock. Step by step, and what a killed reaper leaves:
+ *   1 world stopped, ctl_reaping set    nobody moves; the next holder of the quiesce lock starts again from here
+ *   2 words swept                       each store decides one item; what is not decided yet still names the dead CPU
+ *   3 lists, rings, counters rebuilt    derived data half new: rebuilt again from the start
+ *   4 slots freed                       a slot freed early owns nothing any more
+ *   5 ctl_reaping cleared, world goes   items that need a dtor are HELD by the reaper: its own reaper frees them
+ */
+#include "reap.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bucket.h"
+#include "cpu.h"
+#include "malloc.h"
+#include "quiesce.h"
+#include "reap_impl.h"
+#include "stats.h"
+#include "tunable.h"
+#include "zone_impl.h"
+
+#define DEATH_LIMIT_NS 200000000ll /* from a robust lock's EOWNERDEAD until the lock byte of the dead process is free */
+#define DEATH_POLL_NS 100000
+
+static void job_free(struct sm_reap_job *j) {
+    free(j->rj_dead);
+    free(j->rj_cached);
+    free(j->rj_placed);
+    free(j->rj_live);
+    free(j->rj_type_items);
+    free(j->rj_type_bytes);
+    free(j->rj_later);
+}
+
+static enum sm_err job_new(struct sm_arena *a, struct sm_reap_job *j) {
+    const struct sm_header_shm *h = a->a_header;
+    uint64_t bits = (a->a_ctl->ctl_frontier << SM_PAGE_SHIFT) / SM_MIN_ITEM / 8 + 1;
+    *j = (struct sm_reap_job){
+        .rj_arena = a,
+        .rj_dead = calloc(h->h_max_cpus, sizeof(bool)),
+        .rj_cached = calloc(1, bits), /* sparse: pages of it that no bit is set in are never touched */
+        .rj_placed = calloc(1, bits),
+        .rj_live = calloc(h->h_max_zones, sizeof(uint64_t)),
+        .rj_type_items = calloc(h->h_max_types, sizeof(uint64_t)),
+        .rj_type_bytes = calloc(h->h_max_types, sizeof(uint64_t)),
+    };
+    if (j->rj_dead && j->rj_cached && j->rj_placed && j->rj_live && j->rj_type_items && j->rj_type_bytes) {
+        return SM_OK;
+    }
+    job_free(j);
+    return SM_NO_MEMORY;
+}
+
+static bool any_dirty(const struct sm_arena *a) {
+    bool dirty = a->a_ctl->ctl_admin.l_dirty || a->a_ctl->ctl_page.l_dirty || a->a_ctl->ctl_reaping;
+    for (uint32_t i = 0; !dirty && i < a->a_header->h_max_zones; i++) {
+        dirty = a->a_kegs[i].k_lock.l_dirty;
+    }
+    return dirty;
+}
+
+/* A robust lock reports a death before the dead process's descriptors are closed: give the kernel that moment. */
+static uint32_t wait_for_death(const struct sm_arena *a) {
+    int64_t deadline = sm_os_now_ns() + DEATH_LIMIT_NS;
+    uint32_t dead = sm_cpu_count_dead(a);
+    while (dead == 0 && sm_os_now_ns() < deadline) {
+        sm_os_nap_ns(DEATH_POLL_NS);
+        dead = sm_cpu_count_dead(a);
+    }
+    return dead;
+}
+
+static void find_dead(struct sm_reap_job *j) {
+    struct sm_arena *a = j->rj_arena;
+    for (uint32_t i = 0; i < a->a_ctl->ctl_cpu_high && i < a->a_header->h_max_cpus; i++) {
+        if (a->a_cpus[i].cpu_state != SM_CPU_FREE && i != a->a_cpu_id && !sm_cpu_alive(a, i)) {
+            j->rj_dead[i] = true;
+            j->rj_report.rr_cpus++;
+        }
+    }
+}
+
+/* An attachment without a slot takes a dead CPU's: its lock byte, its number, and so what it held. */
+static enum sm_err take_over(struct sm_reap_job *j) {
+    struct sm_arena *a = j->rj_arena;
+    for (uint32_t i = 0; a->a_cpu_id == SM_CPU_NONE && i < a->a_header->h_max_cpus; i++) {
+        bool got = false;
+        if (j->rj_dead[i] && sm_os_byte_lock(a->a_fd, SM_LOCKBYTE_CPU(i), &got) == SM_OK && got) {
+            a->a_cpu_id = i;
+        }
+    }
+    return a->a_cpu_id == SM_CPU_NONE ? SM_NO_CPU : SM_OK;
+}
+
+static void mark_bucket(struct sm_reap_job *j, sm_off_t bucket, uint32_t count) {
+    const struct sm_bucket_shm *b = sm_bucket_at(j->rj_arena, bucket);
+    for (uint32_t i = 0; bucket != 0 && i < count && i < SM_BUCKET_ITEMS; i++) {
+        sm_reap_set_bit(j->rj_cached, sm_reap_key(j->rj_arena, b->b_entry[i].e_item));
+    }
+}
+
+/* The living keep their buckets: they are whole, their owners are between two operations. */
+static void mark_cached(struct sm_reap_job *j) {
+    struct sm_arena *a = j->rj_arena;
+    for (uint32_t cpu = 0; cpu < a->a_ctl->ctl_cpu_high; cpu++) {
+        for (uint32_t id = 0; a->a_cpus[cpu].cpu_state != SM_CPU_FREE && !j->rj_dead[cpu] && id < a->a_ctl->ctl_zones;
+             id++) {
+            const struct sm_cache_shm *c = sm_cache_of(a, cpu, id);
+            mark_bucket(j, c->c_alloc, c->c_alloc_n);
+            mark_bucket(j, c->c_free, c->c_free_n);
+        }
+    }
+}
+
+static void clean_lock(struct sm_arena *a, struct sm_lock_shm *l) {
+    bool contended;
+    enum sm_err err = sm_lock_acquire(l, a->a_cpu_id, sm_tunable_get(a, SM_TU_STALL_MS) * 1000000, &contended);
+    if (err == SM_OK || err == SM_DEAD_PEER) {
+        l->l_dirty = 0;
+        sm_lock_release(l);
+    }
+}
+
+/* Every lock is free or a dead thread's: no live CPU is inside an operation. */
+static void clean_locks(struct sm_arena *a) {
+    clean_lock(a, &a->a_ctl->ctl_admin);
+    clean_lock(a, &a->a_ctl->ctl_page);
+    for (uint32_t i = 0; i < a->a_header->h_max_zones; i++) {
+        clean_lock(a, &a->a_kegs[i].k_lock);
+    }
+}
+
+static enum sm_err free_slots(struct sm_reap_job *j) {
+    struct sm_arena *a = j->rj_arena;
+    for (uint32_t i = 0; i < a->a_header->h_max_cpus; i++) {
+        if (!j->rj_dead[i]) {
+            continue;
+        }
+        struct sm_cpu_shm *c = &a->a_cpus[i];
+        sm_store_rlx(&c->cpu_op, 0);
+        c->cpu_op_arg = 0;
+        sm_store_rel(&c->cpu_state, SM_CPU_FREE);
+    }
+    uint32_t live = 0;
+    for (uint32_t i = 0; i < a->a_ctl->ctl_cpu_high; i++) {
+        live += a->a_cpus[i].cpu_state != SM_CPU_FREE;
+    }
+    a->a_ctl->ctl_attached = live;
+    return a->a_cpu == &a->a_orphan ? sm_cpu_take_slot(a) : SM_OK;
+}
+
+static enum sm_err rebuild(struct sm_reap_job *j) {
+    struct sm_arena *a = j->rj_arena;
+    if (j->rj_report.rr_cpus > 0 && a->a_cpu_id == SM_CPU_NONE) {
+        enum sm_err err = take_over(j);
+        if (err != SM_OK) {
+            return err;
+        }
+    }
+    a->a_ctl->ctl_reaping = 1;
+    mark_cached(j);
+    sm_reap_places(j);
+    sm_reap_words(j);
+    if (j->rj_error == SM_OK) {
+        sm_reap_queues(j);
+    }
+    if (j->rj_error == SM_OK) {
+        sm_reap_lists(j);
+    }
+    if (j->rj_error == SM_OK) {
+        clean_locks(a);
+        j->rj_error = free_slots(j);
+    }
+    if (j->rj_error == SM_OK) {
+        a->a_ctl->ctl_reaping = 0;
+    }
+    return j->rj_error;
+}
+
+static void wake_all(struct sm_arena *a) {
+    for (uint32_t i = 0; i < a->a_header->h_max_zones; i++) {
+        struct sm_keg_shm *k = &a->a_kegs[i];
+        if (sm_load_rlx(&k->k_waiters) != 0) {
+            sm_add_acqrel(&k->k_seq, 1);
+            sm_os_futex_wake(&k->k_seq, INT_MAX);
+        }
+    }
+}
+
+/* With the world going again: dtors, finis and runs of the dead. */
+static void finish_later(struct sm_reap_job *j) {
+    struct sm_arena *a = j->rj_arena;
+    for (uint64_t i = 0; i < j->rj_later_n; i++) {
+        const struct sm_reap_item *ri = &j->rj_later[i];
+        struct sm_zone *z = NULL;
+        void *mem = NULL;
+        enum sm_err err = sm_zone_by_id(a, ri->ri_zone, &z);
+        if (err == SM_OK) {
+            mem = z->z_base + ri->ri_entry.e_item + z->z_item_off;
+        }
+        if (err == SM_OK && ri->ri_fini) {
+            err = sm_zone_retire(z, &ri->ri_entry, 1, false, true);
+        } else if (err == SM_OK && z->z_flags & SM_ZONE_RUNS) {
+            err = sm_malloc_free(a, mem);
+        } else if (err == SM_OK) {
+            err = sm_zone_free(z, mem, NULL);
+        }
+        /* What cannot be freed here (a callback that only other processes know) stays with this CPU, and in who. */
+        j->rj_report.rr_freed += err == SM_OK || err == SM_MODIFIED;
+    }
+}
+
+static enum sm_err reap_locked(struct sm_arena *a, struct sm_reap_job *j) {
+    int64_t start = sm_os_now_ns();
+    enum sm_err err = sm_quiesce_all(a);
+    if (err == SM_OK && (err = job_new(a, j)) == SM_OK) {
+        find_dead(j);
+        err = j->rj_report.rr_cpus > 0 || any_dirty(a) ? rebuild(j) : SM_OK;
+        j->rj_report.rr_stopped_ns = sm_os_now_ns() - start;
+        if (err != SM_OK) {
+            job_free(j);
+        }
+    }
+    return err;
+}
+
+enum sm_err sm_reap_stopped(struct sm_arena *a) {
+    struct sm_reap_job j;
+    enum sm_err err = reap_locked(a, &j);
+    if (err == SM_OK) {
+        job_free(&j); /* what was due later is HELD by this CPU, and freed when it leaves */
+    }
+    return err;
+}
+
+enum sm_err sm_reap(struct sm_arena *a, struct sm_reap_report *report) {
+    struct sm_reap_job j;
+    if (report) {
+        *report = (struct sm_reap_report){0};
+    }
+    bool dirty = any_dirty(a);
+    if ((dirty ? wait_for_death(a) : sm_cpu_count_dead(a)) == 0 && !dirty) {
+        return SM_OK;
+    }
+    enum sm_err err = sm_quiesce_begin(a);
+    if (err != SM_OK) {
+        return err;
+    }
+    err = reap_locked(a, &j);
+    sm_quiesce_end(a);
+    if (err != SM_OK) {
+        return err;
+    }
+    wake_all(a);
+    sm_zone_rebind(a);
+    finish_later(&j);
+    if (j.rj_report.rr_cpus > 0) {
+        sm_event_log(a, SM_EV_RECOVERY, "%u dead CPU(s) reaped: %llu items freed, %llu kept, %llu operations undone, %lld us",
+                     j.rj_report.rr_cpus, (unsigned long long)j.rj_report.rr_freed,
+                     (unsigned long long)j.rj_report.rr_kept, (unsigned long long)j.rj_report.rr_undone,
+                     (long long)(j.rj_report.rr_stopped_ns / 1000));
+    }
+    if (report) {
+        *report = j.rj_report;
+    }
+    job_free(&j);
+    return SM_OK;
+}

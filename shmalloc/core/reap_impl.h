@@ -1,0 +1,42 @@
+/* reap_impl.h - what the reap_*.c files share. Private to them. The world is stopped in all of them. */
+#ifndef SM_REAP_IMPL_H
+#define SM_REAP_IMPL_H
+
+#include "reap.h"
+#include "slab.h"
+
+struct sm_reap_item { /* left to do when the world runs again: dtor, zone fini, or a run's pages */
+    struct sm_entry ri_entry;
+    uint32_t ri_zone;
+    bool ri_fini; /* CONSTRUCTING under this CPU: only the zone's fini is due; else HELD: a free with everything */
+};
+
+struct sm_reap_job {
+    struct sm_arena *rj_arena;
+    struct sm_reap_report rj_report;
+    bool *rj_dead;       /* by CPU */
+    uint8_t *rj_cached;  /* bit per 16 bytes of data: the item is in a bucket of a live CPU */
+    uint64_t *rj_live;   /* by zone: items that are out */
+    uint64_t *rj_type_items, *rj_type_bytes; /* by malloc type, from tags */
+    uint8_t *rj_placed;  /* bit per 16 bytes of data: the item has a place in a queue */
+    struct sm_reap_item *rj_later;
+    uint64_t rj_later_n, rj_later_room;
+    enum sm_err rj_error;
+};
+
+static inline bool sm_reap_bit(const uint8_t *bits, uint64_t i) {
+    return bits[i >> 3] >> (i & 7) & 1;
+}
+static inline void sm_reap_set_bit(uint8_t *bits, uint64_t i) {
+    bits[i >> 3] |= (uint8_t)(1u << (i & 7));
+}
+static inline uint64_t sm_reap_key(const struct sm_arena *a, sm_off_t item) {
+    return (item - a->a_data_off) / SM_MIN_ITEM;
+}
+
+void sm_reap_places(struct sm_reap_job *j); /* before the sweep: which items have a place in a ring */
+void sm_reap_words(struct sm_reap_job *j);  /* the sweep over all state words */
+void sm_reap_lists(struct sm_reap_job *j);  /* kegs, zones, buckets, counters, types */
+void sm_reap_queues(struct sm_reap_job *j); /* rings, from places and QUEUED words */
+
+#endif

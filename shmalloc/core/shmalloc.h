@@ -1,0 +1,26 @@
+/* shmalloc.h - the umbrella: everything a C or C++ program needs to share an arena. */
+#ifndef SHMALLOC_H
+#define SHMALLOC_H
+
+#ifdef __cplusplus
+#define _Static_assert static_assert
+extern "C" {
+#endif
+
+#include "arena.h"
+#include "cache.h"
+#include "check.h"
+#include "cpu.h"
+#include "event.h"
+#include "malloc.h"
+#include "queue.h"
+#include "stats.h"
+#include "tunable.h"
+#include "zone.h"
+
+#ifdef __cplusplus
+}
+#undef _Static_assert
+#endif
+
+#endif

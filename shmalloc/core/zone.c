@@ -1,0 +1,431 @@
+/* zone.c - the table of zones and this process's handles on them. Takes the admin lock, and the keg lock inside it.
+ * What a zone does is in zone_alloc.c, zone_free.c, zone_limit.c, zone_bucket.c, zone_reclaim.c, zone_item.c.
+ */
+#include "zone.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "quiesce.h"
+#include "tunable.h"
+#include "zone_impl.h"
+
+#define LARGEST_ITEM (1ull << 31)
+
+/* ---------------------------------------------------------------- handles */
+
+static void handle_bind(struct sm_zone *z) {
+    struct sm_arena *a = z->z_arena;
+    bool orphan = a->a_cpu == &a->a_orphan;
+    uint32_t cpu = orphan ? SM_CPU_NONE : a->a_cpu_id;
+    z->z_cpu = a->a_cpu;
+    z->z_cache = orphan ? NULL : sm_cache_of(a, cpu, z->z_id); /* never followed: the orphan's claim is always raised */
+    z->z_low_held = (uint32_t)SM_ST_LOW(SM_HELD, z->z_id, cpu);
+    z->z_low_cached = (uint32_t)SM_ST_LOW(SM_CACHED, z->z_id, cpu);
+    z->z_low_constructing = (uint32_t)SM_ST_LOW(SM_CONSTRUCTING, z->z_id, cpu);
+    if (!orphan && z->z_cache->c_zone_gen != z->z_gen) {
+        z->z_cache->c_zone_gen = z->z_gen; /* the counters of a former zone in this place were cleared at its end */
+    }
+    z->z_epoch = a->a_epoch;
+    z->z_plain = !z->z_fn[SM_CB_CTOR] && !z->z_fn[SM_CB_DTOR] && a->a_hooks.h_mask == 0 &&
+                 !(z->z_flags & (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_REFCNT |
+                                  SM_ZONE_MALLOC));
+}
+
+static void handle_fill(struct sm_zone *z, struct sm_arena *a, uint32_t id) {
+    struct sm_zone_shm *zs = &a->a_zones[id];
+    struct sm_keg_shm *k = &a->a_kegs[zs->z_keg];
+    z->z_arena = a;
+    z->z_shm = zs;
+    z->z_keg = k;
+    z->z_id = id;
+    z->z_keg_id = zs->z_keg;
+    z->z_gen = zs->z_gen;
+    z->z_flags = zs->z_flags;
+    z->z_base = a->a_base;
+    z->z_op_alloc = SM_OPWORD(SM_OP_ALLOC, id, 0);
+    z->z_op_free = SM_OPWORD(SM_OP_FREE, id, 0);
+    z->z_fenced = a->a_fenced;
+    z->z_page_match = (uint16_t)SM_PG_ENTRY(SM_PG_SLAB, zs->z_keg, 0, 0);
+    z->z_data_off = a->a_data_off;
+    /* Only pages whose directory entries were committed may be looked up; the reserve beyond them is bounded again by
+     * the frontier in the slow path. The directory is sparse: reading an uncommitted entry gives 0, never a fault. */
+    z->z_data_bytes = a->a_data_pages << SM_PAGE_SHIFT;
+    z->z_pagedir = a->a_pagedir;
+    z->z_words = a->a_meta + k->k_words_off;
+    z->z_recip = k->k_recip;
+    z->z_stride = k->k_stride_bytes;
+    z->z_items = k->k_items;
+    z->z_item_off = zs->z_item_off;
+    z->z_item_bytes = zs->z_item_bytes;
+    z->z_waiters = &k->k_waiters;
+    handle_bind(z);
+}
+
+/* A handle whose zone is gone: every fast path fails, every slow one finds the other generation. */
+static void handle_disable(struct sm_zone *z) {
+    z->z_cpu = &z->z_arena->a_orphan;
+    z->z_plain = false;
+}
+
+static void handle_drop(struct sm_zone *z) {
+    sm_zone_unresolve(z->z_arena, z->z_fn_ctx);
+    free(z);
+}
+
+void sm_zone_rebind(struct sm_arena *a) {
+    for (uint32_t i = 0; i < a->a_header->h_max_zones; i++) {
+        if (a->a_zone[i]) {
+            handle_bind(a->a_zone[i]);
+        }
+    }
+}
+
+void sm_zone_close_all(struct sm_arena *a) {
+    for (uint32_t i = 0; i < a->a_header->h_max_zones; i++) {
+        if (a->a_zone[i]) {
+            handle_drop(a->a_zone[i]);
+            a->a_zone[i] = NULL;
+        }
+    }
+    while (a->a_zone_gone) {
+        struct sm_zone *z = a->a_zone_gone;
+        a->a_zone_gone = z->z_next_gone;
+        handle_drop(z);
+    }
+}
+
+static bool record_sane(const struct sm_arena *a, const struct sm_zone_shm *zs) {
+    return zs->z_keg < a->a_header->h_max_zones && zs->z_master < a->a_header->h_max_zones &&
+           memchr(zs->z_name, 0, SM_NAME_BYTES) != NULL && a->a_kegs[zs->z_keg].k_stride_bytes != 0 &&
+           zs->z_item_off + (uint64_t)zs->z_item_bytes <= a->a_kegs[zs->z_keg].k_stride_bytes;
+}
+
+enum sm_err sm_zone_by_id(struct sm_arena *a, uint32_t id, struct sm_zone **out) {
+    if (id >= a->a_header->h_max_zones) {
+        return SM_INVALID;
+    }
+    struct sm_zone_shm *zs = &a->a_zones[id];
+    struct sm_zone *z = a->a_zone[id];
+    if (sm_load_acq(&zs->z_state) == SM_ZONE_FREE) {
+        return SM_NOT_FOUND;
+    }
+    if (z && z->z_gen == zs->z_gen) {
+        *out = z;
+        return SM_OK;
+    }
+    SM_CHECK(record_sane(a, zs));
+    struct sm_zone *fresh = calloc(1, sizeof *fresh);
+    if (fresh == NULL) {
+        return SM_NO_MEMORY;
+    }
+    enum sm_err err = sm_zone_resolve(a, zs->z_name, zs->z_cb, fresh->z_fn, fresh->z_fn_ctx);
+    if (err != SM_OK) {
+        free(fresh);
+        return err;
+    }
+    if (z) { /* somebody may still hold the old handle: it stays, disabled, until the arena is closed */
+        handle_disable(z);
+        z->z_next_gone = a->a_zone_gone;
+        a->a_zone_gone = z;
+    }
+    handle_fill(fresh, a, id);
+    a->a_zone[id] = fresh;
+    *out = fresh;
+    return SM_OK;
+}
+
+/* ---------------------------------------------------------------- the table */
+
+static enum sm_err name_check(const char *name) {
+    if (name == NULL || name[0] == 0) {
+        return SM_INVALID;
+    }
+    return strlen(name) < SM_NAME_BYTES ? SM_OK : SM_NAME_TOO_LONG;
+}
+
+static bool name_find(const struct sm_arena *a, const char *name, uint32_t *id) {
+    for (uint32_t i = 0; i < a->a_header->h_max_zones && i < sm_load_acq(&a->a_ctl->ctl_zones); i++) {
+        if (sm_load_acq(&a->a_zones[i].z_state) == SM_ZONE_LIVE &&
+            strncmp(a->a_zones[i].z_name, name, SM_NAME_BYTES) == 0) {
+            *id = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t default_align(uint64_t bytes, uint32_t align) {
+    (void)bytes;
+    return align ? align : SM_MIN_ITEM;
+}
+
+static enum sm_err params_check(const struct sm_zone_params *p) {
+    enum sm_err err = name_check(p->zp_name);
+    const uint32_t internal = SM_ZONE_MALLOC | SM_ZONE_RUNS | SM_ZONE_INTERNAL;
+    if (err != SM_OK) {
+        return err;
+    }
+    if (p->zp_flags & ~(SM_ZONE_USER_FLAGS | internal) || (p->zp_align & (p->zp_align - 1)) != 0 ||
+        p->zp_align > SM_MAX_ALIGN) {
+        return SM_INVALID;
+    }
+    if (!p->zp_master && !(p->zp_flags & SM_ZONE_RUNS) && (p->zp_bytes == 0 || p->zp_bytes > LARGEST_ITEM)) {
+        return SM_INVALID;
+    }
+    /* Trash fill and type-stable memory exclude each other, as in UMA. */
+    if (p->zp_flags & SM_ZONE_TRASH && (p->zp_cb[SM_CB_INIT].cb_kind || p->zp_cb[SM_CB_FINI].cb_kind)) {
+        return SM_INVALID;
+    }
+    return SM_OK;
+}
+
+static struct sm_keg_params keg_params(const struct sm_zone_params *p) {
+    struct sm_keg_params kp = {.kp_bytes = (uint32_t)p->zp_bytes, .kp_align = default_align(p->zp_bytes, p->zp_align)};
+    const uint32_t map[][2] = {{SM_ZONE_REFCNT, SM_KEG_REFCNT},
+                               {SM_ZONE_OFFPAGE, SM_KEG_OFFPAGE},
+                               {SM_ZONE_NOFREE, SM_KEG_NOFREE},
+                               {SM_ZONE_MALLOC, SM_KEG_TAGGED},
+                               {SM_ZONE_RUNS, SM_KEG_RUNS}};
+    for (unsigned i = 0; i < sizeof map / sizeof map[0]; i++) {
+        kp.kp_flags |= p->zp_flags & map[i][0] ? map[i][1] : 0;
+    }
+    if (p->zp_flags & SM_ZONE_REDZONE) {
+        kp.kp_bytes += 2 * SM_REDZONE_BYTES;
+    }
+    return kp;
+}
+
+static uint32_t bucket_limit(const struct sm_arena *a, const struct sm_zone_shm *zs) {
+    if (zs->z_flags & (SM_ZONE_NOBUCKET | SM_ZONE_RUNS)) {
+        return 0;
+    }
+    uint64_t fit = (uint64_t)sm_tunable_get(a, SM_TU_BUCKET_BYTES) / (zs->z_item_bytes ? zs->z_item_bytes : 1);
+    return fit < SM_BUCKET_ITEMS ? (uint32_t)fit : SM_BUCKET_ITEMS;
+}
+
+/* Fills a free record and makes it LIVE last: a crash before that leaves the record free (and perhaps a keg without
+ * zones, which recovery releases). */
+static void record_publish(struct sm_arena *a, uint32_t id, const struct sm_zone_params *p, uint32_t keg,
+                           uint32_t master) {
+    struct sm_zone_shm *zs = &a->a_zones[id];
+    struct sm_zone_shm r = {.z_gen = zs->z_gen + 1, .z_keg = keg, .z_master = master, .z_flags = p->zp_flags};
+    bool second = p->zp_master != NULL;
+    if (second) {
+        r.z_flags |= SM_ZONE_SECONDARY | (a->a_zones[master].z_flags & SM_ZONE_REFCNT);
+    }
+    r.z_item_bytes = second ? a->a_zones[master].z_item_bytes : (uint32_t)p->zp_bytes;
+    r.z_item_off = second ? a->a_zones[master].z_item_off : p->zp_flags & SM_ZONE_REDZONE ? SM_REDZONE_BYTES : 0;
+    memcpy(r.z_name, p->zp_name, strlen(p->zp_name));
+    memcpy(r.z_cb, p->zp_cb, sizeof r.z_cb);
+    r.z_bucket_max = bucket_limit(a, &r);
+    uint32_t first = (uint32_t)sm_tunable_get(a, SM_TU_BUCKET_FIRST);
+    r.z_bucket_size = r.z_flags & SM_ZONE_MAXBUCKET || first > r.z_bucket_max ? r.z_bucket_max : first;
+    r.z_cache_max = UINT64_MAX;
+    r.z_wss_ns = sm_os_now_ns();
+    memcpy((uint8_t *)zs + sizeof zs->z_state, (uint8_t *)&r + sizeof r.z_state, sizeof r - sizeof r.z_state);
+    a->a_kegs[keg].k_zones++;
+    if (a->a_ctl->ctl_zones <= id) {
+        sm_store_rel(&a->a_ctl->ctl_zones, id + 1);
+    }
+    sm_store_rel(&zs->z_state, SM_ZONE_LIVE); /* pairs with the acquire in name_find and sm_zone_by_id */
+}
+
+/* Admin lock held. */
+static enum sm_err table_add(struct sm_arena *a, const struct sm_zone_params *p, uint32_t *id) {
+    uint32_t n = a->a_header->h_max_zones, i = 0, keg = 0, master = 0;
+    if (name_find(a, p->zp_name, id)) {
+        return SM_EXISTS;
+    }
+    while (i < n && a->a_zones[i].z_state != SM_ZONE_FREE) {
+        i++;
+    }
+    if (i == n) {
+        return SM_TABLE_FULL;
+    }
+    if (p->zp_master) {
+        if (!name_find(a, p->zp_master, &master)) {
+            return SM_NOT_FOUND;
+        }
+        if (a->a_zones[master].z_flags & (SM_ZONE_SECONDARY | SM_ZONE_RUNS)) {
+            return SM_INVALID; /* zones stand on kegs, not on each other */
+        }
+        keg = a->a_zones[master].z_keg;
+    } else {
+        struct sm_keg_params kp = keg_params(p);
+        enum sm_err err = sm_keg_create(a, &kp, &keg);
+        if (err != SM_OK) {
+            return err;
+        }
+        master = i;
+    }
+    record_publish(a, i, p, keg, master);
+    *id = i;
+    return SM_OK;
+}
+
+static enum sm_err admin_enter(struct sm_arena *a) {
+    for (int tries = 0;; tries++) {
+        enum sm_err err = sm_op_enter(a, SM_OPWORD(SM_OP_ADMIN, 0, 0));
+        if (err != SM_OK) {
+            return err;
+        }
+        if ((err = sm_arena_lock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0)) == SM_OK) {
+            return SM_OK;
+        }
+        sm_op_leave(a);
+        if (err != SM_DEAD_PEER || tries > 8 || (err = a->a_recover(a)) != SM_OK) {
+            return err;
+        }
+    }
+}
+
+static void admin_leave(struct sm_arena *a) {
+    sm_arena_unlock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0);
+    sm_op_leave(a);
+}
+
+enum sm_err sm_zone_create(struct sm_arena *a, const struct sm_zone_params *p, struct sm_zone **out) {
+    sm_callback_fn fn[SM_CB_SLOTS];
+    void *ctx[SM_CB_SLOTS];
+    uint32_t id = 0;
+    enum sm_err err = params_check(p);
+    if (err != SM_OK) {
+        return err;
+    }
+    /* A zone that even its creator cannot serve must not exist. */
+    if ((err = sm_zone_resolve(a, p->zp_name, p->zp_cb, fn, ctx)) != SM_OK) {
+        return err;
+    }
+    sm_zone_unresolve(a, ctx);
+    if ((err = admin_enter(a)) == SM_OK) {
+        err = table_add(a, p, &id);
+        admin_leave(a);
+    }
+    return err == SM_OK ? sm_zone_by_id(a, id, out) : err;
+}
+
+static bool params_agree(const struct sm_arena *a, const struct sm_zone_shm *zs, const struct sm_zone_params *p) {
+    const uint32_t own = SM_ZONE_SECONDARY | SM_ZONE_INTERNAL | (p->zp_master ? SM_ZONE_REFCNT : 0);
+    if (p->zp_master) {
+        return zs->z_flags & SM_ZONE_SECONDARY &&
+               strncmp(a->a_zones[zs->z_master].z_name, p->zp_master, SM_NAME_BYTES) == 0 &&
+               (zs->z_flags & ~own) == (p->zp_flags & ~own) && memcmp(zs->z_cb, p->zp_cb, sizeof zs->z_cb[0] * 4) == 0;
+    }
+    return zs->z_item_bytes == p->zp_bytes && !(zs->z_flags & SM_ZONE_SECONDARY) &&
+           a->a_kegs[zs->z_keg].k_align == default_align(p->zp_bytes, p->zp_align) &&
+           (zs->z_flags & ~own) == (p->zp_flags & ~own) && memcmp(zs->z_cb, p->zp_cb, sizeof zs->z_cb[0] * 4) == 0;
+}
+
+enum sm_err sm_zone_open(struct sm_arena *a, const char *name, const struct sm_zone_params *p, struct sm_zone **out) {
+    uint32_t id = 0;
+    enum sm_err err = name_check(name);
+    if (err != SM_OK) {
+        return err;
+    }
+    if (!name_find(a, name, &id)) {
+        return SM_NOT_FOUND;
+    }
+    if (p && !params_agree(a, &a->a_zones[id], p)) {
+        return SM_MISMATCH;
+    }
+    return sm_zone_by_id(a, id, out);
+}
+
+/* ---------------------------------------------------------------- destruction */
+
+/* Items of this zone that are out, by the truth: words that name the zone and are neither FREE nor CACHED. */
+struct live_count {
+    const struct sm_zone *lc_zone;
+    uint64_t lc_live;
+};
+
+static int count_live(const struct sm_slab_ref *s, void *ctx) {
+    struct live_count *lc = ctx;
+    for (uint32_t i = 0; s->sr_keg == lc->lc_zone->z_keg_id && i < lc->lc_zone->z_items; i++) {
+        uint64_t w = sm_load_rlx(&s->sr_words[i]);
+        lc->lc_live += SM_ST_KIND(w) > SM_CACHED && SM_ST_KIND(w) < SM_KIND_END && SM_ST_ZONE(w) == lc->lc_zone->z_id;
+    }
+    return 0;
+}
+
+static uint64_t live_items(const struct sm_zone *z) {
+    struct live_count lc = {z, 0};
+    (void)sm_slab_each(z->z_arena, 0, count_live, &lc);
+    return lc.lc_live;
+}
+
+static bool has_secondaries(const struct sm_zone *z) {
+    return !(z->z_flags & SM_ZONE_SECONDARY) && z->z_keg->k_zones > 1;
+}
+
+/* From LIVE to DYING and back, or to the end; admin lock. */
+static enum sm_err state_move(struct sm_zone *z, uint32_t from, uint32_t to) {
+    enum sm_err err = admin_enter(z->z_arena);
+    if (err != SM_OK) {
+        return err;
+    }
+    if (z->z_shm->z_gen != z->z_gen || z->z_shm->z_state != from) {
+        err = SM_GONE;
+    } else if (to == SM_ZONE_DYING && has_secondaries(z)) {
+        err = SM_BUSY;
+    } else {
+        sm_store_rel(&z->z_shm->z_state, to);
+    }
+    admin_leave(z->z_arena);
+    return err;
+}
+
+static enum sm_err record_end(struct sm_zone *z) {
+    struct sm_arena *a = z->z_arena;
+    enum sm_err err = admin_enter(a);
+    if (err != SM_OK) {
+        return err;
+    }
+    if (z->z_shm->z_gen != z->z_gen || z->z_shm->z_state != SM_ZONE_DYING) {
+        admin_leave(a);
+        return SM_BUSY; /* recovery set it back to LIVE in between */
+    }
+    for (uint32_t cpu = 0; cpu < a->a_header->h_max_cpus && cpu < a->a_ctl->ctl_cpu_high; cpu++) {
+        struct sm_cache_shm *c = sm_cache_of(a, cpu, z->z_id);
+        c->c_allocs = c->c_frees = c->c_fails = c->c_sleeps = 0;
+    }
+    if (--z->z_keg->k_zones == 0) {
+        err = sm_keg_destroy(a, z->z_keg_id);
+    }
+    z->z_shm->z_name[0] = 0;
+    sm_store_rel(&z->z_shm->z_state, SM_ZONE_FREE);
+    admin_leave(a);
+    handle_disable(z);
+    return err;
+}
+
+enum sm_err sm_zone_destroy(struct sm_zone *z, uint64_t *live) {
+    uint64_t items = 0, slabs = 0;
+    *live = 0;
+    enum sm_err err = state_move(z, SM_ZONE_LIVE, SM_ZONE_DYING); /* from here on no refill, no new item */
+    if (err != SM_OK) {
+        *live = err == SM_BUSY ? live_items(z) : 0;
+        return err;
+    }
+    err = sm_zone_drain_cpus(z, SM_DRAIN_ZONE | SM_DRAIN_FORCE, &items);
+    if (err == SM_OK && (*live = live_items(z)) != 0) {
+        err = SM_BUSY;
+    }
+    if (err == SM_OK && !(z->z_flags & SM_ZONE_SECONDARY)) {
+        struct sm_keg_init ki;
+        z->z_keg->k_reserve = 0;
+        if ((err = sm_zone_keg_init(z, 0, &ki)) == SM_OK) {
+            err = sm_keg_release_all(z->z_arena, z->z_keg_id, &ki, &slabs);
+        }
+        if (err == SM_OK && z->z_keg->k_slabs != 0) {
+            err = SM_BUSY; /* another CPU is just making a slab of it */
+        }
+    }
+    if (err != SM_OK) {
+        (void)state_move(z, SM_ZONE_DYING, SM_ZONE_LIVE);
+        return err;
+    }
+    return record_end(z);
+}

@@ -1,0 +1,391 @@
+/* zone_alloc.c - allocation beyond the fast path, in UMA's order: CPU buckets, full buckets, slabs, a new slab, other
+ * CPUs' buckets, sleep. Takes the keg lock in sections; runs ctors and zone inits outside them.
+ *
+ * Unwinding (each row counts one fail and leaves no counter behind):
+ *   zone init refuses item i of a fill   items i.. go back without fini, the fill ends at i; i == 0: one item is tried
+ *   zone init refuses the single item    back to the keg, no fini
+ *   ctor refuses                         no dtor, zone fini, back to the slab and not to a bucket, even under M_WAITOK
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "quiesce.h"
+#include "tunable.h"
+#include "zone_impl.h"
+
+enum sm_err sm_zone_enter(struct sm_zone *z, uint64_t opword) {
+    struct sm_arena *a = z->z_arena;
+    for (int tries = 0;; tries++) {
+        enum sm_err err = sm_op_enter(a, opword);
+        if (err != SM_OK) {
+            return err;
+        }
+        err = sm_keg_lock(a, z->z_keg_id);
+        if (err == SM_OK) {
+            if (z->z_shm->z_gen == z->z_gen && z->z_shm->z_state != SM_ZONE_FREE) {
+                return SM_OK;
+            }
+            sm_keg_unlock(a, z->z_keg_id);
+            err = SM_GONE;
+        }
+        sm_op_leave(a);
+        if (err != SM_DEAD_PEER || tries > 8 || (err = a->a_recover(a)) != SM_OK) {
+            return err;
+        }
+    }
+}
+
+void sm_zone_leave(struct sm_zone *z) {
+    sm_keg_unlock(z->z_arena, z->z_keg_id);
+    sm_op_leave(z->z_arena);
+}
+
+/* ---------------------------------------------------------------- zone init between keg and zone */
+
+/* Runs the zone's init over raw items (CONSTRUCTING). *n becomes how many it accepted; the others go back. */
+static enum sm_err init_raw(struct sm_zone *z, int flags, struct sm_entry *e, uint32_t *n) {
+    enum sm_err err = SM_OK;
+    uint32_t i = 0;
+    for (; i < *n; i++) {
+        err = sm_fault(z->z_arena, SM_FP_ZINIT, z->z_shm->z_name, z->z_item_bytes, flags);
+        if (err == SM_OK && z->z_fn[SM_CB_INIT]) {
+            int rc = sm_zone_run(z, SM_CB_INIT, e[i].e_item, NULL, flags);
+            if (rc != 0) {
+                z->z_arena->a_callback_errno = rc;
+                err = SM_INIT_FAILED;
+            }
+        }
+        if (err != SM_OK) {
+            break;
+        }
+    }
+    if (i < *n) {
+        enum sm_err back = sm_zone_retire(z, e + i, *n - i, false, false);
+        sm_add_rlx(&z->z_shm->z_init_fails, 1);
+        *n = i;
+        return back == SM_OK ? err : back;
+    }
+    return SM_OK;
+}
+
+/* The first accepted item is the caller's, the others go into the alloc bucket. */
+static enum sm_err share_raw(struct sm_zone *z, const struct sm_entry *e, uint32_t n, uint32_t low,
+                             struct sm_entry *out) {
+    enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
+    if (err != SM_OK) {
+        return err;
+    }
+    struct sm_cache_shm *c = z->z_cache;
+    uint64_t *word = sm_at(z->z_arena, e[0].e_word);
+    uint32_t i = 1;
+    sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | low);
+    for (; i < n && sm_load_rlx(z->z_waiters) == 0 && sm_zone_room(z); i++) {
+        word = sm_at(z->z_arena, e[i].e_word);
+        sm_bucket_at(z->z_arena, c->c_alloc)->b_entry[c->c_alloc_n] = e[i];
+        sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | z->z_low_cached);
+        c->c_alloc_n++;
+        sm_bump(&c->c_allocs, (uint64_t)-1);
+    }
+    sm_zone_leave(z);
+    *out = e[0];
+    return i < n ? sm_zone_retire(z, e + i, n - i, false, true) : SM_OK;
+}
+
+static enum sm_err take_raw(struct sm_zone *z, int flags, uint32_t want, uint32_t low, struct sm_entry *out) {
+    struct sm_entry raw[SM_BUCKET_ITEMS];
+    enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
+    if (err != SM_OK) {
+        return err;
+    }
+    uint32_t n = sm_keg_take(z->z_arena, z->z_keg_id, z->z_low_constructing, (flags & SM_M_USE_RESERVE) != 0, want, raw);
+    sm_bump(&z->z_cache->c_allocs, n);
+    sm_zone_leave(z);
+    if (n == 0) {
+        return SM_EMPTY;
+    }
+    err = init_raw(z, flags, raw, &n);
+    if (n > 0) {
+        return share_raw(z, raw, n, low, out);
+    }
+    return err == SM_INIT_FAILED && want > 1 ? take_raw(z, flags, 1, low, out) : err;
+}
+
+/* ---------------------------------------------------------------- refill */
+
+/* In a section: a full bucket of the zone becomes the alloc bucket. */
+static bool refill_from_shelf(struct sm_zone *z) {
+    struct sm_cache_shm *c = z->z_cache;
+    uint32_t count = 0;
+    sm_off_t full = sm_zone_unshelve(z, &count);
+    if (full == 0) {
+        return false;
+    }
+    sm_off_t empty = c->c_alloc;
+    /* A crash between the lines leaves buckets that nothing points at, with items that are CACHED: both are rebuilt. */
+    c->c_alloc = full;
+    c->c_alloc_n = count;
+    c->c_size = sm_zone_bucket_size(z);
+    if (empty != 0 && c->c_free == 0) {
+        c->c_free = empty;
+    } else if (empty != 0) {
+        (void)sm_bucket_destroy(z->z_arena, empty);
+    }
+    return count > 0;
+}
+
+/* In a section: a bucket is filled from slabs, or one item taken when buckets must not be used. */
+static bool refill_from_slabs(struct sm_zone *z, bool reserve, uint32_t low, struct sm_entry *out) {
+    struct sm_arena *a = z->z_arena;
+    struct sm_cache_shm *c = z->z_cache;
+    if (sm_load_rlx(z->z_waiters) == 0 && sm_zone_room(z)) {
+        c->c_alloc_n = sm_keg_take(a, z->z_keg_id, z->z_low_cached, reserve, sm_zone_bucket_size(z),
+                                   sm_bucket_at(a, c->c_alloc)->b_entry);
+        return sm_cache_take(z, low, out);
+    }
+    if (sm_keg_take(a, z->z_keg_id, low, reserve, 1, out) == 1) {
+        sm_bump(&c->c_allocs, 1);
+        return true;
+    }
+    return false;
+}
+
+enum sm_err sm_zone_refill(struct sm_zone *z, int flags, uint32_t low, struct sm_entry *out) {
+    struct sm_zone_shm *zs = z->z_shm;
+    enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_ALLOC, z->z_id, 0));
+    if (err != SM_OK) {
+        return err;
+    }
+    bool contended = z->z_arena->a_contended, waiters = sm_load_rlx(z->z_waiters) != 0, zinit = sm_zone_has_zinit(z);
+    bool done = false;
+    if (contended && zs->z_bucket_size < zs->z_bucket_max) {
+        zs->z_bucket_size++; /* UMA: the size grows when the lock was fought over, not by every miss */
+    }
+    if (zs->z_state != SM_ZONE_LIVE) {
+        err = SM_GONE;
+    } else {
+        done = sm_cache_take(z, low, out) || (refill_from_shelf(z) && sm_cache_take(z, low, out)) ||
+               (!zinit && refill_from_slabs(z, (flags & SM_M_USE_RESERVE) != 0, low, out));
+    }
+    sm_zone_leave(z);
+    if (done || err != SM_OK) {
+        return err;
+    }
+    uint32_t want = waiters ? 1 : sm_zone_bucket_size(z);
+    return zinit ? take_raw(z, flags, want ? want : 1, low, out) : SM_EMPTY;
+}
+
+enum sm_err sm_zone_obtain(struct sm_zone *z, int flags, int64_t deadline_ns, uint32_t low, struct sm_entry *out) {
+    struct sm_arena *a = z->z_arena;
+    bool told = false, drained = false;
+    for (;;) {
+        struct sm_keg_init ki;
+        uint64_t moved = 0;
+        enum sm_err err = sm_zone_refill(z, flags, low, out);
+        if (err != SM_EMPTY) {
+            return err;
+        }
+        if (flags & SM_M_NOVM) {
+            return SM_NO_MEMORY;
+        }
+        if ((err = sm_zone_keg_init(z, flags, &ki)) != SM_OK) {
+            return err;
+        }
+        err = sm_fault(a, SM_FP_LIMIT, z->z_shm->z_name, z->z_item_bytes, flags);
+        if (err == SM_OK) {
+            err = sm_keg_grow(a, z->z_keg_id, &ki);
+        }
+        if (err == SM_DEAD_PEER) {
+            err = a->a_recover(a);
+        }
+        if (err == SM_OK) {
+            continue;
+        }
+        if (err != SM_LIMIT && err != SM_NO_MEMORY) {
+            return err;
+        }
+        /* Before anybody fails or sleeps: what idle peers cache, and what the dead left behind. */
+        enum sm_err more = sm_zone_drain_cpus(z, SM_DRAIN_KEG, &moved);
+        if (more != SM_OK) {
+            return more;
+        }
+        if (moved == 0 && !drained) {
+            drained = true;
+            if (a->a_recover(a) == SM_OK) {
+                continue;
+            }
+        }
+        if (moved > 0) {
+            continue;
+        }
+        if (err == SM_NO_MEMORY) {
+            return err; /* sleeping would not make /dev/shm larger */
+        }
+        if (!told) {
+            told = true;
+            sm_zone_limit_reached(z);
+        }
+        if (!(flags & SM_M_WAITOK)) {
+            return SM_LIMIT;
+        }
+        if ((err = sm_zone_sleep(z, flags, deadline_ns, low, out)) != SM_EMPTY) {
+            return err;
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- from item to allocation */
+
+/* The ctor (or a debug check) refused: no dtor, the zone's fini, and the slab, not a bucket. */
+static enum sm_err refuse(struct sm_zone *z, struct sm_entry e, enum sm_err why) {
+    uint64_t *word = sm_at(z->z_arena, e.e_word);
+    if (z->z_flags & SM_ZONE_TRASH) {
+        sm_debug_trash(z, e.e_item);
+    }
+    sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | z->z_low_constructing);
+    enum sm_err err;
+    if (z->z_flags & SM_ZONE_RUNS) {
+        sm_bump(&z->z_cache->c_allocs, (uint64_t)-1);
+        err = sm_keg_run_give(z->z_arena, z->z_keg_id, e);
+    } else {
+        err = sm_zone_retire(z, &e, 1, false, true);
+    }
+    return err == SM_OK ? why : err;
+}
+
+/* The item's word is CONSTRUCTING (or HELD when nothing can refuse it): prepares it for its user. */
+enum sm_err sm_zone_construct(struct sm_zone *z, struct sm_entry e, int flags, void *arg, void **item) {
+    uint8_t *mem = z->z_base + e.e_item + z->z_item_off;
+    uint64_t *word = sm_at(z->z_arena, e.e_word);
+    enum sm_err err = SM_OK;
+    if (z->z_flags & SM_ZONE_TRASH) {
+        err = sm_debug_trash_check(z, e.e_item);
+    }
+    if (z->z_flags & SM_ZONE_REDZONE) {
+        sm_debug_redzone(z, e.e_item);
+    }
+    if (z->z_flags & SM_ZONE_REFCNT) {
+        uint32_t *count = NULL;
+        if (sm_zone_find_refcnt(z, mem, &count) == SM_OK) {
+            sm_store_rlx(count, 1);
+        }
+    }
+    if (err == SM_OK && (flags & SM_M_ZERO)) {
+        memset(mem, 0, z->z_item_bytes);
+    }
+    if (err == SM_OK) {
+        err = sm_fault(z->z_arena, SM_FP_CTOR, z->z_shm->z_name, z->z_item_bytes, flags);
+    }
+    if (err == SM_OK && z->z_fn[SM_CB_CTOR]) {
+        int rc = sm_zone_run(z, SM_CB_CTOR, e.e_item, arg, flags);
+        if (rc != 0) {
+            z->z_arena->a_callback_errno = rc;
+            err = SM_CTOR_FAILED;
+        }
+    }
+    if (err != SM_OK) {
+        return refuse(z, e, err);
+    }
+    /* A crash before this store: CONSTRUCTING, recovery skips the dtor. After it: HELD, recovery runs it. */
+    sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | z->z_low_held);
+    *item = mem;
+    return SM_OK;
+}
+
+static int64_t deadline_of(int64_t timeout_ns) {
+    int64_t now = sm_os_now_ns();
+    return timeout_ns < 0 || timeout_ns > SM_NEVER - now ? SM_NEVER : now + timeout_ns;
+}
+
+/* M_WAITOK as the tunables and a lock checker leave it; every n-th M_NOWAIT fails when asked to. */
+static enum sm_err policy(struct sm_zone *z, int *flags) {
+    struct sm_arena *a = z->z_arena;
+    if ((*flags & SM_M_NOWAIT && *flags & SM_M_WAITOK) || *flags & ~SM_M_FLAGS) {
+        return SM_INVALID;
+    }
+    if (!(*flags & SM_M_NOWAIT)) {
+        *flags |= SM_M_WAITOK;
+        if (a->a_hooks.h_mask & SM_HOOK_SLEEP) {
+            *flags = a->a_hooks.h_may_sleep(a->a_hooks.h_ctx, z->z_shm->z_name, *flags);
+        } else if (sm_tunable_get(a, SM_TU_NOSLEEP)) {
+            *flags = (*flags & ~SM_M_WAITOK) | SM_M_NOWAIT;
+        }
+    } else {
+        int64_t rate = sm_tunable_get(a, SM_TU_FAIL_RATE);
+        if (rate > 0 && ++a->a_nowait_count % (uint64_t)rate == 0) {
+            return SM_NO_MEMORY;
+        }
+    }
+    return sm_fault(a, SM_FP_ALLOC, z->z_shm->z_name, z->z_item_bytes, *flags);
+}
+
+static enum sm_err alloc_slow(struct sm_zone *z, int flags, void *arg, int64_t timeout_ns, void **item) {
+    struct sm_entry e;
+    if (z->z_flags & SM_ZONE_RUNS) {
+        return SM_INVALID; /* sizes are malloc's to know */
+    }
+    enum sm_err err = policy(z, &flags);
+    if (err == SM_INVALID) {
+        return err;
+    }
+    if (err == SM_OK) {
+        err = sm_zone_obtain(z, flags, deadline_of(timeout_ns), z->z_low_constructing, &e);
+    }
+    if (err == SM_OK) {
+        err = sm_zone_construct(z, e, flags, arg, item);
+    }
+    if (err != SM_OK && z->z_cache) {
+        sm_bump(&z->z_cache->c_fails, 1);
+    }
+    return err;
+}
+
+enum sm_err sm_zone_alloc(struct sm_zone *z, int flags, void *arg, int64_t timeout_ns, void **item) {
+    if (sm_likely((flags & ~(SM_M_NOWAIT | SM_M_WAITOK)) == 0)) {
+        void *mem = sm_cache_alloc(z);
+        if (sm_likely(mem != NULL)) {
+            *item = mem;
+            return SM_OK;
+        }
+    }
+    return alloc_slow(z, flags, arg, timeout_ns, item);
+}
+
+/* What the alloc bucket holds, in one operation. */
+static uint32_t bulk_pop(struct sm_zone *z, uint32_t n, void **items) {
+    struct sm_cpu_shm *cpu = z->z_cpu;
+    uint32_t got = 0;
+    struct sm_entry e;
+    sm_store_rlx(&cpu->cpu_op, z->z_op_alloc);
+    sm_cache_order(z);
+    if (sm_likely(sm_load_acq(&cpu->cpu_claim) == 0)) {
+        while (got < n && sm_cache_take(z, z->z_low_held, &e)) {
+            items[got++] = z->z_base + e.e_item;
+        }
+    }
+    sm_store_rel(&cpu->cpu_op, 0);
+    return got;
+}
+
+enum sm_err sm_zone_alloc_bulk(struct sm_zone *z, int flags, int64_t timeout_ns, uint32_t n, void **items,
+                               uint32_t *got) {
+    *got = 0;
+    bool plain = z->z_plain && (flags & ~(SM_M_NOWAIT | SM_M_WAITOK)) == 0;
+    int64_t deadline = 0;
+    while (*got < n) {
+        if (plain) {
+            *got += bulk_pop(z, n - *got, items + *got);
+        }
+        if (*got < n) {
+            if (deadline == 0) {
+                deadline = deadline_of(timeout_ns);
+            }
+            int64_t left = deadline == SM_NEVER ? -1 : deadline - sm_os_now_ns();
+            enum sm_err err = alloc_slow(z, flags, NULL, left < 0 && deadline != SM_NEVER ? 0 : left, items + *got);
+            if (err != SM_OK) {
+                return err;
+            }
+            (*got)++;
+        }
+    }
+    return SM_OK;
+}
