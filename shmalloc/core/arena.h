@@ -39,6 +39,7 @@ struct sm_runtime {
     enum sm_err (*rt_resolve)(void *ctx, const char *zone, enum sm_callback_slot slot, const struct sm_callback_shm *cb,
                               sm_callback_fn *fn, void **fn_ctx);
     void (*rt_release)(void *ctx, void *fn_ctx);
+    bool rt_observer; /* attaching does not reap the dead: somebody wants to look at them first */
 };
 
 struct sm_arena {

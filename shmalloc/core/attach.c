@@ -59,6 +59,18 @@ static void attachment_drop(struct sm_arena *a) {
     free(a);
 }
 
+/* Maps through a description of its own: a mapping keeps its description open, and forked children inherit mappings. The
+ * one that carries this CPU's lock byte must be closed when this process has died, whoever still maps the object. */
+static enum sm_err object_map(const struct sm_arena *a, uint64_t bytes, void **base) {
+    int fd = -1;
+    enum sm_err err = sm_os_reopen(a->a_fd, a->a_writable, &fd);
+    if (err == SM_OK) {
+        err = sm_os_map(fd, bytes, a->a_writable, base);
+        sm_os_close(fd);
+    }
+    return err;
+}
+
 static enum sm_err attachment_bind(struct sm_arena *a, void *base, uint64_t bytes) {
     sm_format_bind(a, base, bytes);
     a->a_zone = calloc(a->a_header->h_max_zones, sizeof *a->a_zone);
@@ -108,7 +120,7 @@ static enum sm_err create_formatted(struct sm_arena *a, const struct sm_geometry
     if (err == SM_OK && pwrite(a->a_fd, &h, sizeof h, 0) != (ssize_t)sizeof h) {
         err = SM_OS;
     }
-    if (err == SM_OK && (err = sm_os_map(a->a_fd, h.h_object_bytes, true, &base)) == SM_OK) {
+    if (err == SM_OK && (err = object_map(a, h.h_object_bytes, &base)) == SM_OK) {
         a->a_mapped_here = true;
         err = attachment_bind(a, base, h.h_object_bytes);
     }
@@ -154,8 +166,9 @@ enum sm_err sm_arena_create(int fd, const struct sm_geometry *asked, const struc
         *out = a;
         return SM_OK;
     }
-    (void)sm_os_free_space(a->a_fd, &a->a_space_bytes);
-    (void)sm_os_set_size(a->a_fd, 0);
+    attachment_drop(a); /* reads the header: before the object shrinks */
+    (void)sm_os_set_size(fd, 0);
+    return err;
 fail:
     attachment_drop(a);
     return err;
@@ -175,7 +188,7 @@ static enum sm_err attach(int fd, void *base, bool writable, const struct sm_run
     a->a_writable = writable;
     a->a_mapped_here = base == NULL;
     if ((err = sm_os_reopen(fd, writable, &a->a_fd)) != SM_OK ||
-        (base == NULL && (err = sm_os_map(a->a_fd, h.h_object_bytes, writable, &base)) != SM_OK) ||
+        (base == NULL && (err = object_map(a, h.h_object_bytes, &base)) != SM_OK) ||
         (err = attachment_bind(a, base, h.h_object_bytes)) != SM_OK) {
         goto fail;
     }
@@ -187,6 +200,9 @@ static enum sm_err attach(int fd, void *base, bool writable, const struct sm_run
         }
         if ((err = claim(a)) != SM_OK) {
             goto fail;
+        }
+        if (!a->a_runtime.rt_observer) {
+            (void)sm_reap(a, NULL); /* a peer that stands in the way of it now does not keep anybody from attaching */
         }
     }
     *out = a;

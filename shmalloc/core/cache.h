@@ -28,10 +28,14 @@ static inline void sm_cache_order(const struct sm_zone *z) {
 static inline void sm_cache_swap(struct sm_cache_shm *c) {
     sm_off_t b = c->c_alloc;
     uint32_t n = c->c_alloc_n;
-    c->c_alloc = c->c_free;
-    c->c_alloc_n = c->c_free_n;
-    c->c_free = b;
-    c->c_free_n = n;
+    sm_store_rlx(&c->c_alloc, c->c_free);
+    sm_store_rlx(&c->c_alloc_n, c->c_free_n);
+    sm_store_rlx(&c->c_free, b);
+    sm_store_rlx(&c->c_free_n, n);
+}
+
+static inline struct sm_entry *sm_cache_entry(const struct sm_zone *z, const struct sm_cache_shm *c, uint32_t n) {
+    return &((struct sm_bucket_shm *)(z->z_base + c->c_alloc))->b_entry[n];
 }
 
 /* The body of an allocation, inside an operation of this CPU. False: both buckets are empty. */
@@ -45,13 +49,14 @@ static inline bool sm_cache_take(struct sm_zone *z, uint32_t low, struct sm_entr
         sm_cache_swap(c);
         n = c->c_alloc_n;
     }
-    struct sm_entry e = ((struct sm_bucket_shm *)(z->z_base + c->c_alloc))->b_entry[n - 1];
-    uint64_t *word = (uint64_t *)(z->z_base + e.e_word);
-    sm_store_rlx(&z->z_cpu->cpu_op, z->z_op_alloc | SM_OP_ITEM(e.e_item) << 16);
+    n--;
+    struct sm_entry e = *sm_cache_entry(z, c, n);
+    sm_store_rlx(&z->z_cpu->cpu_op, z->z_op_alloc | SM_OP_ITEM_BITS(e.e_item));
     sm_compiler_barrier(); /* the op word names the item before its word changes, as seen after a kill */
+    uint64_t *word = (uint64_t *)(z->z_base + e.e_word);
     sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | low);
     sm_compiler_barrier();
-    c->c_alloc_n = n - 1;
+    sm_store_rlx(&c->c_alloc_n, n);
     sm_bump(&c->c_allocs, 1);
     *out = e;
     return true;
@@ -68,78 +73,108 @@ static inline bool sm_cache_pop(struct sm_zone *z, uint32_t low, struct sm_entry
 }
 
 /* The state word behind an address, NULL when it is not the start of an item of this zone's keg. */
-static inline uint64_t *sm_cache_word(const struct sm_zone *z, const void *mem) {
-    uint64_t d = (uint64_t)((const uint8_t *)mem - z->z_base) - z->z_item_off - z->z_data_off;
-    if (sm_unlikely(d >= z->z_data_bytes)) {
+static inline uint64_t *sm_cache_word_below(const struct sm_zone *z, const void *mem, uint64_t bytes) {
+    uint64_t d = (uint64_t)((const uint8_t *)mem - z->z_first);
+    if (sm_unlikely(d >= bytes)) {
         return NULL;
     }
     uint64_t e = sm_load_rlx(&z->z_pagedir[d >> SM_PAGE_SHIFT]);
+    uint64_t in = (d & (SM_PAGE - 1)) + ((uint64_t)SM_PG_IDX(e) << SM_PAGE_SHIFT);
     if (sm_unlikely((uint16_t)e != z->z_page_match)) {
         return NULL;
     }
-    uint64_t in = (d & (SM_PAGE - 1)) + ((uint64_t)SM_PG_IDX(e) << SM_PAGE_SHIFT);
-    uint64_t i = (in * z->z_recip) >> 32;
-    if (sm_unlikely(i * z->z_stride != in || i >= z->z_items)) {
-        return NULL;
+    uint64_t i;
+    if (sm_likely(z->z_shift != 0)) { /* the stride is a power of two and fills the slab: no slack to fall into */
+        i = in >> z->z_shift;
+        if (sm_unlikely(in & (z->z_stride - 1u))) {
+            return NULL;
+        }
+    } else {
+        i = (in * z->z_recip) >> 32;
+        if (sm_unlikely(i * z->z_stride != in) || sm_unlikely(i >= z->z_items)) {
+            return NULL;
+        }
     }
     return (uint64_t *)(z->z_words + (uint64_t)SM_PG_BLK(e) * SM_BLOCK_UNIT) + i;
 }
 
-/* Pushes one item whose word has the low half `low` (HELD, or CONSTRUCTING after a dtor). False: go slow, which finds
- * out why: not held by this CPU, no room, sleepers, a claim. */
-static inline bool sm_cache_push(struct sm_zone *z, uint32_t low, sm_off_t item, uint64_t *word) {
-    struct sm_cpu_shm *cpu = z->z_cpu;
+static inline uint64_t *sm_cache_word(const struct sm_zone *z, const void *mem) {
+    return sm_cache_word_below(z, mem, z->z_data_bytes);
+}
+
+/* The body of a free, inside an operation of this CPU: the word must have the low half `low`; delta takes it to CACHED of
+ * the next generation. False: go slow, which finds out why: not held by this CPU, no room, sleepers.
+ * Sleepers need no look here: while a keg has any, no cache on it has a bucket (see zone_limit.c). */
+static inline bool sm_cache_give(struct sm_zone *z, uint32_t low, uint64_t delta, sm_off_t item, uint64_t *word) {
     struct sm_cache_shm *c = z->z_cache;
-    struct sm_entry *e; /* declared here, and without a value, because C++ programs jump over them too */
-    uint64_t st;
-    uint32_t n;
-    sm_store_rlx(&cpu->cpu_op, z->z_op_free | SM_OP_ITEM(item) << 16);
-    sm_cache_order(z);
-    if (sm_unlikely(sm_load_acq(&cpu->cpu_claim))) {
-        goto slow;
+    uint64_t st = sm_load_rlx(word);
+    if (sm_unlikely((uint32_t)st != low)) {
+        return false;
     }
-    st = sm_load_rlx(word);
-    /* The waiters are read after the claim: a sleeper registers, then quiesces this CPU, so either it drains what is
-     * pushed here or this load sees it (no lost wake-up). */
-    if (sm_unlikely((uint32_t)st != low || sm_load_rlx(z->z_waiters) != 0)) {
-        goto slow;
-    }
-    n = c->c_alloc_n;
+    uint32_t n = c->c_alloc_n;
     if (sm_unlikely(n >= c->c_size)) {
         if (c->c_free == 0 || c->c_free_n != 0) {
-            goto slow;
+            return false;
         }
         sm_cache_swap(c);
         n = 0;
     }
-    e = &((struct sm_bucket_shm *)(z->z_base + c->c_alloc))->b_entry[n];
+    struct sm_entry *e = sm_cache_entry(z, c, n);
     e->e_item = item;
     e->e_word = (sm_off_t)((uint8_t *)word - z->z_base);
     sm_compiler_barrier();
-    sm_store_rlx(word, ((st & SM_ST_GEN_MASK) + SM_ST_GEN_ONE) | z->z_low_cached);
+    sm_store_rlx(word, st + delta);
     sm_compiler_barrier();
-    c->c_alloc_n = n + 1;
+    sm_store_rlx(&c->c_alloc_n, n + 1);
     sm_bump(&c->c_frees, 1);
-    sm_store_rel(&cpu->cpu_op, 0);
     return true;
-slow:
-    sm_store_rel(&cpu->cpu_op, 0);
-    return false;
 }
 
-/* Allocation and free of a plain zone with no flag but NOWAIT or WAITOK; everything else goes through zone.c. */
+/* Pushes one item whose word has the low half `low` (HELD, or CONSTRUCTING after a dtor). False: go slow. */
+static inline bool sm_cache_push(struct sm_zone *z, uint32_t low, sm_off_t item, uint64_t *word) {
+    struct sm_cpu_shm *cpu = z->z_cpu;
+    sm_store_rlx(&cpu->cpu_op, z->z_op_free | SM_OP_ITEM_BITS(item));
+    sm_cache_order(z);
+    uint64_t delta = SM_ST_GEN_ONE + z->z_low_cached - low;
+    bool done = sm_likely(sm_load_acq(&cpu->cpu_claim) == 0) && sm_cache_give(z, low, delta, item, word);
+    sm_store_rel(&cpu->cpu_op, 0);
+    return done;
+}
+
+/* Allocation and free of a plain zone with no flag but NOWAIT or WAITOK, in an arena that is not fenced. For any other
+ * zone z_fast_cpu is a slot whose claim is always raised and z_fast_bytes is 0: both go slow without a test of their own.
+ */
 static inline void *sm_cache_alloc(struct sm_zone *z) {
+    struct sm_cpu_shm *cpu = z->z_fast_cpu;
     struct sm_entry e;
-    if (sm_likely(z->z_plain) && sm_likely(sm_cache_pop(z, z->z_low_held, &e))) {
+    sm_store_rlx(&cpu->cpu_op, z->z_op_alloc);
+    sm_compiler_barrier(); /* pairs with membarrier in quiesce.c */
+    if (sm_likely(sm_load_acq(&cpu->cpu_claim) == 0) && sm_likely(sm_cache_take(z, z->z_low_held, &e))) {
+        sm_store_rel(&cpu->cpu_op, 0);
         return z->z_base + e.e_item;
     }
+    sm_store_rel(&cpu->cpu_op, 0);
     return NULL;
 }
 
 static inline bool sm_cache_free(struct sm_zone *z, void *mem) {
-    uint64_t *word = sm_cache_word(z, mem);
-    return sm_likely(z->z_plain && word != NULL) &&
-           sm_likely(sm_cache_push(z, z->z_low_held, (sm_off_t)((uint8_t *)mem - z->z_base), word));
+    struct sm_cpu_shm *cpu = z->z_fast_cpu;
+    uint64_t *word = sm_cache_word_below(z, mem, z->z_fast_bytes);
+    if (sm_unlikely(word == NULL)) {
+        return false;
+    }
+    sm_off_t item = (sm_off_t)((uint8_t *)mem - z->z_base);
+    sm_store_rlx(&cpu->cpu_op, z->z_op_free | SM_OP_ITEM_BITS(item));
+    sm_compiler_barrier(); /* pairs with membarrier in quiesce.c */
+    bool done = sm_likely(sm_load_acq(&cpu->cpu_claim) == 0) &&
+                sm_likely(sm_cache_give(z, z->z_low_held, z->z_free_delta, item, word));
+    sm_store_rel(&cpu->cpu_op, 0);
+    return done;
 }
+
+/* As many of n as the two buckets hold, or have room for, in one operation; stops before the first item that is not this
+ * CPU's to free. Plain zones only, as above. cache_bulk.c. */
+uint32_t sm_cache_alloc_bulk(struct sm_zone *z, uint32_t n, void **items);
+uint32_t sm_cache_free_bulk(struct sm_zone *z, uint32_t n, void *const *items);
 
 #endif

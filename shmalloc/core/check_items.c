@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-static const char *const kind_names[SM_KIND_END] = {"none",   "FREE",   "CACHED",  "CONSTRUCTING",
+static const char *const kind_names[SM_KIND_END] = {"none", "FREE",   "CACHED",  "CONSTRUCTING",
                                                     "HELD", "QUEUED", "TICKETED"};
 
 static const char *kind_name(uint64_t word) {
@@ -59,8 +59,8 @@ enum sm_err sm_check_i3(struct sm_check *c) {
 /* ---- I4 slab headers and lists */
 
 enum { LIST_PARTIAL = 1, LIST_FULL = 2, LIST_EMPTY = 4 };
-static const char *const list_names[] = {[0] = "no", [LIST_PARTIAL] = "partial", [LIST_FULL] = "full",
-                                         [LIST_EMPTY] = "empty"};
+static const char *const list_names[] = {
+    [0] = "no", [LIST_PARTIAL] = "partial", [LIST_FULL] = "full", [LIST_EMPTY] = "empty"};
 
 static uint32_t list_due(const struct sm_check_slab *s) {
     return s->s_free == 0 ? LIST_FULL : s->s_free == s->s_items ? LIST_EMPTY : LIST_PARTIAL;
@@ -73,8 +73,8 @@ static void walk_list(struct sm_check *c, uint32_t keg, uint32_t head, uint32_t 
         uint32_t number = at <= c->c_frontier ? c->c_slab_of[at - 1] : 0;
         struct sm_check_slab *s = number != 0 ? &c->c_slab[number - 1] : NULL;
         if (s == NULL || s->s_page != at - 1 || s->s_keg != keg) {
-            sm_check_found(c, 4, "keg %u: its %s list names page %u, where no slab of it begins", keg,
-                           list_names[list], at - 1);
+            sm_check_found(c, 4, "keg %u: its %s list names page %u, where no slab of it begins", keg, list_names[list],
+                           at - 1);
             return;
         }
         if (s->s_lists != 0) {

@@ -28,8 +28,7 @@ static void bind_tables(struct sm_check *c) {
     c->c_data_pages = (uint32_t)(r[SM_R_DATA].r_bytes >> SM_PAGE_SHIFT);
     c->c_meta_pages = (uint32_t)(r[SM_R_META].r_bytes >> SM_PAGE_SHIFT);
     uint64_t types_bytes = (c->c_header.h_max_types * sizeof(struct sm_type_shm) + SM_PAGE - 1) & ~(SM_PAGE - 1);
-    uint64_t stats_bytes =
-        (uint64_t)c->c_header.h_max_cpus * c->c_header.h_max_types * sizeof(struct sm_type_stat_shm);
+    uint64_t stats_bytes = (uint64_t)c->c_header.h_max_cpus * c->c_header.h_max_types * sizeof(struct sm_type_stat_shm);
     if (types_bytes + stats_bytes <= r[SM_R_TYPES].r_bytes) {
         c->c_type_stats = (const struct sm_type_stat_shm *)(base + r[SM_R_TYPES].r_off + types_bytes);
     }
@@ -75,8 +74,12 @@ static void check_extra(struct sm_check *c) {
 static bool regions_agree(struct sm_check *c) {
     const struct sm_header_shm *h = &c->c_header;
     struct sm_geometry g = {
-        .g_max_bytes = h->h_max_bytes,   .g_max_cpus = h->h_max_cpus,   .g_max_zones = h->h_max_zones,
-        .g_max_queues = h->h_max_queues, .g_max_types = h->h_max_types, .g_max_buckets = h->h_max_buckets,
+        .g_max_bytes = h->h_max_bytes,
+        .g_max_cpus = h->h_max_cpus,
+        .g_max_zones = h->h_max_zones,
+        .g_max_queues = h->h_max_queues,
+        .g_max_types = h->h_max_types,
+        .g_max_buckets = h->h_max_buckets,
         .g_max_events = h->h_max_events,
     };
     struct sm_geometry full;
@@ -144,8 +147,8 @@ enum sm_err sm_check_i1(struct sm_check *c) {
 
 static uint32_t followers(const struct sm_check *c, uint32_t page, uint64_t head, uint32_t most) {
     uint32_t n = 1;
-    while (n < most && sm_load_rlx(&c->c_pagedir[page + n]) ==
-                           SM_PG_ENTRY(SM_PG_KIND(head), SM_PG_KEG(head), n, SM_PG_BLK(head))) {
+    while (n < most &&
+           sm_load_rlx(&c->c_pagedir[page + n]) == SM_PG_ENTRY(SM_PG_KIND(head), SM_PG_KEG(head), n, SM_PG_BLK(head))) {
         n++;
     }
     return n;

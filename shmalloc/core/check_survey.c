@@ -13,8 +13,7 @@ uint64_t *sm_check_bits(uint64_t count) {
 }
 
 sm_off_t sm_check_item_off(const struct sm_check *c, const struct sm_check_slab *s, uint32_t index) {
-    return c->c_data_off + ((uint64_t)s->s_page << SM_PAGE_SHIFT) +
-           (uint64_t)index * c->c_keg[s->s_keg].k_stride_bytes;
+    return c->c_data_off + ((uint64_t)s->s_page << SM_PAGE_SHIFT) + (uint64_t)index * c->c_keg[s->s_keg].k_stride_bytes;
 }
 
 bool sm_check_item_at(const struct sm_check *c, sm_off_t off, struct sm_check_item *out) {
@@ -68,7 +67,8 @@ static bool keg_is_sane(const struct sm_check_keg *k) {
            k->k_chunk_pages > 0 && k->k_chunk_pages <= SM_META_CHUNK_MAX && k->k_block_bytes > 0 &&
            k->k_block_bytes % SM_BLOCK_UNIT == 0 && k->k_block_bytes <= k->k_chunk_pages << SM_PAGE_SHIFT &&
            k->k_words_off % 8 == 0 && k->k_words_off + (uint64_t)k->k_items * 8 <= k->k_block_bytes &&
-           k->k_aux_off % 4 == 0 && (k->k_aux_off == 0 || k->k_aux_off + (uint64_t)k->k_items * 4 <= k->k_block_bytes) &&
+           k->k_aux_off % 4 == 0 &&
+           (k->k_aux_off == 0 || k->k_aux_off + (uint64_t)k->k_items * 4 <= k->k_block_bytes) &&
            k->k_hdr_off % 4 == 0 && k->k_hdr_off + sizeof(struct sm_slab_shm) <= hdr_room;
 }
 

@@ -61,7 +61,7 @@ static void slot_take(struct sm_arena *a, uint32_t cpu) {
     /* A crash before this store leaves a FREE slot with our lock byte released by the kernel: nothing to undo.
      * After it, a LIVE slot of a dead process that owns nothing. */
     sm_store_rel(&c->cpu_state, SM_CPU_LIVE);
-    a->a_ctl->ctl_attached++;
+    sm_store_rlx(&a->a_ctl->ctl_attached, a->a_ctl->ctl_attached + 1);
     a->a_ctl->ctl_attaches++;
 }
 
@@ -119,7 +119,7 @@ enum sm_err sm_cpu_release(struct sm_arena *a) {
     }
     struct sm_cpu_shm *c = a->a_cpu;
     c->cpu_pid = 0;
-    a->a_ctl->ctl_attached--;
+    sm_store_rlx(&a->a_ctl->ctl_attached, a->a_ctl->ctl_attached - 1);
     /* A crash here leaves a LIVE slot that owns nothing: reaped like any other. */
     sm_store_rel(&c->cpu_state, SM_CPU_FREE);
     err = sm_os_byte_unlock(a->a_fd, SM_LOCKBYTE_CPU(a->a_cpu_id));

@@ -1,5 +1,5 @@
-/* event.c - the arena's log: a ring of fixed lines, oldest overwritten. Takes no lock and may be called under any, inside
- * or outside an operation.
+/* event.c - the arena's log: a ring of fixed lines, oldest overwritten. Takes no lock and may be called under any,
+ * inside or outside an operation.
  *
  * A line's number is claimed in ctl_event_seq; ev_seq carries it, with SM_EV_WRITING until the text is there. Crash
  * windows: number claimed, line untouched or still marked: a line that no reader returns, overwritten a lap later. A

@@ -152,12 +152,15 @@ enum sm_err sm_keg_create(struct sm_arena *a, const struct sm_keg_params *p, uin
 
 enum sm_err sm_keg_destroy(struct sm_arena *a, uint32_t keg) {
     struct sm_keg_shm *k = &a->a_kegs[keg];
-    if (k->k_slabs != 0) {
-        return SM_BUSY;
+    enum sm_err err = sm_keg_lock(a, keg); /* no slab is admitted between the look at the count and the end */
+    if (err != SM_OK) {
+        return err;
     }
-    enum sm_err err = sm_block_release(a, keg);
-    if (err == SM_OK) {
+    if (k->k_slabs != 0) {
+        err = SM_BUSY;
+    } else if ((err = sm_block_release(a, keg)) == SM_OK) {
         sm_store_rel(&k->k_state, SM_KEG_FREE);
     }
+    sm_keg_unlock(a, keg);
     return err;
 }

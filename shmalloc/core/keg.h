@@ -40,6 +40,9 @@ struct sm_keg_init {
     const char *ki_zone;
     int ki_how;
     bool ki_zero;
+    /* The zone that asks, and the generation it knew: its keg's number may belong to another by now. NULL: nobody asks. */
+    const struct sm_zone_shm *ki_asker;
+    uint32_t ki_asker_gen;
 };
 enum sm_err sm_keg_grow(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki);
 /* Releases empty slabs beyond `keep`; fini runs on their items. Outside any operation. *slabs: how many. */

@@ -16,18 +16,22 @@ static uint64_t slow_op(uint32_t page) {
 }
 
 /* Counts one more slab against the limit and says which generation its words start with. */
-static enum sm_err slab_admit(struct sm_arena *a, uint32_t keg, uint32_t pages, uint32_t *seed) {
+static enum sm_err slab_admit(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki, uint32_t pages,
+                              uint32_t *seed) {
     struct sm_keg_shm *k = &a->a_kegs[keg];
     enum sm_err err = sm_keg_lock(a, keg);
     if (err != SM_OK) {
         return err;
     }
-    if (k->k_state != SM_KEG_LIVE) {
+    /* Under the lock that ends a keg, so a keg is not ended between here and its next look at k_slabs. */
+    if (sm_load_acq(&k->k_state) != SM_KEG_LIVE ||
+        (ki && ki->ki_asker &&
+         (sm_load_acq(&ki->ki_asker->z_state) != SM_ZONE_LIVE || sm_load_rlx(&ki->ki_asker->z_gen) != ki->ki_asker_gen))) {
         err = SM_GONE;
     } else if (k->k_max_slabs != 0 && k->k_slabs >= k->k_max_slabs) {
         err = SM_LIMIT;
     } else {
-        k->k_slabs++;
+        sm_store_rlx(&k->k_slabs, k->k_slabs + 1); /* sleepers look without the lock */
         k->k_pages_used += pages;
         *seed = k->k_gen_seed += SEED_STEP;
     }
@@ -40,7 +44,7 @@ static enum sm_err slab_dismiss(struct sm_arena *a, uint32_t keg, uint32_t pages
     struct sm_keg_shm *k = &a->a_kegs[keg];
     enum sm_err err = sm_keg_lock(a, keg);
     if (err == SM_OK) {
-        k->k_slabs--;
+        sm_store_rlx(&k->k_slabs, k->k_slabs - 1);
         k->k_pages_used -= pages;
         sm_keg_wake(a, keg, INT_MAX);
         sm_keg_unlock(a, keg);
@@ -49,13 +53,13 @@ static enum sm_err slab_dismiss(struct sm_arena *a, uint32_t keg, uint32_t pages
 }
 
 /* Admission and pages, in one operation. */
-static enum sm_err slab_reserve(struct sm_arena *a, uint32_t keg, uint32_t pages, struct sm_slab_ref *s,
-                                uint32_t *seed) {
+static enum sm_err slab_reserve(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki, uint32_t pages,
+                                struct sm_slab_ref *s, uint32_t *seed) {
     enum sm_err err = sm_op_enter(a, slow_op(0));
     if (err != SM_OK) {
         return err;
     }
-    if ((err = slab_admit(a, keg, pages, seed)) == SM_OK &&
+    if ((err = slab_admit(a, keg, ki, pages, seed)) == SM_OK &&
         (err = sm_page_take(a, pages, keg, &s->sr_page, &s->sr_block)) != SM_OK) {
         (void)slab_dismiss(a, keg, pages);
     }
@@ -156,7 +160,7 @@ enum sm_err sm_keg_grow(struct sm_arena *a, uint32_t keg, const struct sm_keg_in
     struct sm_slab_ref s = {0};
     uint32_t pages = a->a_kegs[keg].k_pages, seed = 0;
     enum sm_err err = sm_fault(a, SM_FP_SLAB, ki->ki_zone, (uint64_t)pages << SM_PAGE_SHIFT, ki->ki_how);
-    if (err != SM_OK || (err = slab_reserve(a, keg, pages, &s, &seed)) != SM_OK) {
+    if (err != SM_OK || (err = slab_reserve(a, keg, ki, pages, &s, &seed)) != SM_OK) {
         return err;
     }
     slab_bind(a, keg, pages, &s);
@@ -226,7 +230,7 @@ enum sm_err sm_keg_release_all(struct sm_arena *a, uint32_t keg, const struct sm
 enum sm_err sm_keg_run_take(struct sm_arena *a, uint32_t keg, uint32_t pages, uint64_t low, struct sm_entry *out) {
     struct sm_slab_ref s = {0};
     uint32_t seed = 0;
-    enum sm_err err = slab_reserve(a, keg, pages, &s, &seed);
+    enum sm_err err = slab_reserve(a, keg, NULL, pages, &s, &seed);
     if (err != SM_OK) {
         return err;
     }

@@ -363,6 +363,7 @@ enum sm_op {
 #define SM_OP_ID(w) ((uint32_t)(((w) >> 4) & 0xfff))
 #define SM_OP_OPERAND(w) ((uint64_t)((w) >> 16))
 #define SM_OP_ITEM(off) ((uint64_t)(off) >> 3)
+#define SM_OP_ITEM_BITS(off) ((uint64_t)(off) << 13) /* SM_OP_ITEM in its place: items are aligned to 16 */
 
 #define SM_CPU_FREE 0u
 #define SM_CPU_LIVE 1u    /* claimed: its lock byte tells whether the process still lives */

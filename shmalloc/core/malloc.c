@@ -1,10 +1,10 @@
-/* malloc.c - malloc(9): size classes, page runs, types. Takes the admin lock to add a type; calls no callback (its zones
- * have none). After kern_malloc.c, with the type kept in the item's tag (tag.c) instead of asked for at free.
+/* malloc.c - malloc(9): size classes, page runs, types. Takes the admin lock to add a type; calls no callback (its
+ * zones have none). After kern_malloc.c, with the type kept in the item's tag (tag.c) instead of asked for at free.
  *
  * The tag (aux word of a TAGGED keg, see layout.h) is the truth of I15: an item counts for its type while its tag is
  * set. In the zone of page runs the zone's own counters change with the tag too: I12 counts tags there. Crash window:
- *   item HELD, tag 0    allocated, not counted, no user saw it; or freed by its user, counted, not yet returned: the dead
- *                       CPU's item, its zone's policy decides
+ *   item HELD, tag 0    allocated, not counted, no user saw it; or freed by its user, counted, not yet returned: the
+ *                       dead CPU's item, its zone's policy decides
  */
 #include "malloc.h"
 
@@ -137,7 +137,7 @@ static inline enum sm_err class_zone(struct sm_arena *a, uint32_t class, struct 
 
 /* The tag of an item that this CPU holds, so nothing needs a check. */
 static inline uint32_t *item_tag(const struct sm_zone *z, const void *item) {
-    uint64_t d = (uint64_t)((const uint8_t *)item - z->z_base) - z->z_data_off;
+    uint64_t d = (uint64_t)((const uint8_t *)item - z->z_first);
     uint64_t e = sm_load_rlx(&z->z_pagedir[d >> SM_PAGE_SHIFT]);
     uint64_t in = (d & (SM_PAGE - 1)) + ((uint64_t)SM_PG_IDX(e) << SM_PAGE_SHIFT);
     uint8_t *block = z->z_arena->a_meta + (uint64_t)SM_PG_BLK(e) * SM_BLOCK_UNIT;

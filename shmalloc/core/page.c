@@ -69,7 +69,7 @@ static enum sm_err frontier_advance(struct sm_arena *a, uint64_t pages) {
     sm_run_mark(a, (uint32_t)from, (uint32_t)take, SM_PG_FREE);
     ctl->ctl_free_pages += take;
     /* A crash before this store leaves free entries past the frontier (I2): rebuilding starts by clearing them. */
-    ctl->ctl_frontier = from + take;
+    sm_store_rel(&ctl->ctl_frontier, from + take); /* read by sm_slab_find without the lock */
     sm_run_insert(a, (uint32_t)from, (uint32_t)take, SM_PG_FREE);
     return SM_OK;
 }

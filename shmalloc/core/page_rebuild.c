@@ -29,7 +29,8 @@ static bool head_lives(const struct sm_arena *a, uint32_t page, const bool *dead
         }
         *block = 0;
         *pages = a->a_queues[owner].q_pages;
-        return a->a_queues[owner].q_state != SM_ZONE_FREE && *pages > 0;
+        return a->a_queues[owner].q_state == SM_ZONE_LIVE && *pages > 0 &&
+               a->a_queues[owner].q_ring == a->a_data_off + ((uint64_t)page << SM_PAGE_SHIFT);
     case SM_PG_RESERVED: /* as long as its followers say the same; a slab of a keg, or the ring of a queue to be */
         if (owner >= a->a_header->h_max_cpus || dead[owner] || a->a_cpus[owner].cpu_state == SM_CPU_FREE) {
             return false;

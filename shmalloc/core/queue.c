@@ -30,10 +30,25 @@ static uint32_t table_used(const struct sm_arena *a) {
     return n < a->a_header->h_max_queues ? n : a->a_header->h_max_queues;
 }
 
-static bool queue_find(const struct sm_arena *a, const char *name, uint32_t *id) {
+/* Names are read while their slot may get its next life: by words, and *gen says which life was read. */
+#define NAME_WORDS (SM_NAME_BYTES / sizeof(uint64_t))
+union queue_name {
+    char text[SM_NAME_BYTES];
+    uint64_t words[NAME_WORDS];
+};
+
+static bool queue_find(const struct sm_arena *a, const char *name, uint32_t *id, uint32_t *gen) {
     for (uint32_t i = 0, n = table_used(a); i < n; i++) {
         const struct sm_queue_shm *s = &a->a_queues[i];
-        if (sm_load_acq(&s->q_state) == SM_ZONE_LIVE && strncmp(s->q_name, name, SM_NAME_BYTES) == 0) {
+        union queue_name have;
+        *gen = sm_load_acq(&s->q_gen);
+        if (sm_load_acq(&s->q_state) != SM_ZONE_LIVE) {
+            continue;
+        }
+        for (size_t w = 0; w < NAME_WORDS; w++) {
+            have.words[w] = sm_load_rlx((const uint64_t *)(const void *)s->q_name + w);
+        }
+        if (strncmp(have.text, name, SM_NAME_BYTES) == 0) {
             *id = i;
             return true;
         }
@@ -41,10 +56,10 @@ static bool queue_find(const struct sm_arena *a, const char *name, uint32_t *id)
     return false;
 }
 
-static enum sm_err handle_make(struct sm_arena *a, uint32_t id, struct sm_queue **out) {
+static enum sm_err handle_make(struct sm_arena *a, uint32_t id, uint32_t gen, struct sm_queue **out) {
     struct sm_queue_shm *s = &a->a_queues[id];
-    uint32_t gen = sm_load_acq(&s->q_gen);
-    uint64_t places = s->q_depth, limit = s->q_limit, ring = s->q_ring, ring_bytes = places * sizeof(struct sm_place_shm);
+    uint64_t places = sm_load_rlx(&s->q_depth), limit = sm_load_rlx(&s->q_limit), ring = sm_load_rlx(&s->q_ring);
+    uint64_t ring_bytes = places * sizeof(struct sm_place_shm);
     uint64_t data_end = a->a_data_off + (a->a_data_pages << SM_PAGE_SHIFT);
     struct sm_queue *q = calloc(1, sizeof *q);
     if (q == NULL) {
@@ -65,6 +80,7 @@ static enum sm_err handle_make(struct sm_arena *a, uint32_t id, struct sm_queue 
         ring % SM_PAGE != 0 || ring < a->a_data_off || ring >= data_end || ring_bytes > data_end - ring) {
         err = SM_CORRUPT;
     }
+    sm_full_fence(); /* what was read above before the second look at the generation */
     if (sm_queue_gone(q)) {
         err = SM_NOT_FOUND; /* destroyed while it was read */
     }
@@ -77,8 +93,9 @@ static enum sm_err handle_make(struct sm_arena *a, uint32_t id, struct sm_queue 
 }
 
 /* Fills a free slot of the table and publishes it. Admin lock held. */
-static enum sm_err queue_make(struct sm_arena *a, const char *name, uint64_t limit, uint32_t *id) {
+static enum sm_err queue_make(struct sm_arena *a, const char *name, uint64_t limit, uint32_t *id, uint32_t *gen) {
     uint32_t slot = 0, page, block;
+    union queue_name padded = {.words = {0}};
     uint64_t places = 2; /* with one place "taken" and "free for the next lap" would be the same turn */
     while (places < limit) {
         places *= 2;
@@ -102,14 +119,19 @@ static enum sm_err queue_make(struct sm_arena *a, const char *name, uint64_t lim
         sm_store_rlx(&ring[i].pl_item, 0);
     }
     /* The futex words and waiter counts go on: threads asleep at the slot's former queue still have to leave. */
-    sm_store_rel(&s->q_gen, s->q_gen + 1);
+    *gen = s->q_gen + 1;
+    sm_store_rlx(&s->q_gen, *gen);
+    sm_full_fence(); /* the new generation before the new contents; pairs with the one in handle_make */
     sm_store_rlx(&s->q_head, 0);
     sm_store_rlx(&s->q_tail, 0);
-    s->q_depth = (uint32_t)places;
-    s->q_pages = pages;
-    s->q_ring = sm_off_of(a, ring);
-    s->q_limit = limit;
-    memcpy(s->q_name, name, strlen(name) + 1);
+    sm_store_rlx(&s->q_depth, (uint32_t)places);
+    sm_store_rlx(&s->q_pages, pages);
+    sm_store_rlx(&s->q_ring, sm_off_of(a, ring));
+    sm_store_rlx(&s->q_limit, limit);
+    memcpy(padded.text, name, strlen(name));
+    for (size_t w = 0; w < NAME_WORDS; w++) {
+        sm_store_rlx((uint64_t *)(void *)s->q_name + w, padded.words[w]);
+    }
     sm_crash_point(a, STEP_RING_READY);
     sm_page_publish(a, page, pages, SM_PG_RING, slot, 0);
     sm_crash_point(a, STEP_RING_PUBLISHED);
@@ -124,7 +146,7 @@ static enum sm_err queue_make(struct sm_arena *a, const char *name, uint64_t lim
 
 enum sm_err sm_queue_create(struct sm_arena *a, const char *name, uint64_t depth, struct sm_queue **out) {
     enum sm_err err = name_check(name);
-    uint32_t id = 0;
+    uint32_t id = 0, gen = 0;
     if (err != SM_OK) {
         return err;
     }
@@ -138,26 +160,26 @@ enum sm_err sm_queue_create(struct sm_arena *a, const char *name, uint64_t depth
         return err;
     }
     if ((err = sm_arena_lock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0)) == SM_OK) {
-        err = queue_find(a, name, &id) ? SM_EXISTS : queue_make(a, name, depth, &id);
+        err = queue_find(a, name, &id, &gen) ? SM_EXISTS : queue_make(a, name, depth, &id, &gen);
         sm_arena_unlock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0);
     }
     sm_op_leave(a);
-    return err == SM_OK ? handle_make(a, id, out) : err;
+    return err == SM_OK ? handle_make(a, id, gen, out) : err;
 }
 
 enum sm_err sm_queue_open(struct sm_arena *a, const char *name, uint64_t depth, struct sm_queue **out) {
-    uint32_t id;
+    uint32_t id, gen;
     enum sm_err err = name_check(name);
     if (err != SM_OK) {
         return err;
     }
-    if (!queue_find(a, name, &id)) {
+    if (!queue_find(a, name, &id, &gen)) {
         return SM_NOT_FOUND;
     }
-    if (depth != 0 && depth != a->a_queues[id].q_limit) {
+    if (depth != 0 && depth != sm_load_rlx(&a->a_queues[id].q_limit)) {
         return SM_MISMATCH;
     }
-    return handle_make(a, id, out);
+    return handle_make(a, id, gen, out);
 }
 
 void sm_queue_close(struct sm_queue *q) {

@@ -69,15 +69,14 @@ static void ring_blank(struct sm_queue *q, uint64_t pos) {
     sm_store_rel(&p->pl_turn, pos + 1);
 }
 
-/* Why this item cannot be put. Inside the operation. */
-static enum sm_err put_refusal(const struct sm_zone *z, const void *item) {
+/* Why this item cannot be put. SM_OK: it can, only the fast lookup does not know its kind of slab. */
+static enum sm_err put_refusal(const struct sm_zone *z, const void *item, uint64_t **word) {
     struct sm_arena *a = z->z_arena;
-    uint64_t *word;
-    enum sm_err err = sm_zone_lookup(z, item, &word);
+    enum sm_err err = sm_zone_lookup(z, item, word);
     if (err != SM_OK) {
         return err;
     }
-    uint64_t st = sm_load_acq(word);
+    uint64_t st = sm_load_acq(*word);
     if (SM_ST_KIND(st) != SM_FREE && SM_ST_ZONE(st) != z->z_id) {
         return SM_NOT_OURS;
     }
@@ -89,7 +88,7 @@ static enum sm_err put_refusal(const struct sm_zone *z, const void *item) {
         return SM_IN_CALLBACK;
     case SM_HELD:
         a->a_blocker = SM_ST_CPU(st);
-        return SM_NOT_OWNER;
+        return SM_ST_CPU(st) == a->a_cpu_id ? SM_OK : SM_NOT_OWNER;
     case SM_QUEUED:
     case SM_TICKETED:
         a->a_blocker = SM_CPU_NONE;
@@ -171,11 +170,8 @@ static inline __attribute__((always_inline)) enum sm_err put_some(struct sm_queu
     }
     for (; want < n; want++) {
         words[want] = sm_cache_word(z, items[want]);
-        if (sm_unlikely(words[want] == NULL || (uint32_t)sm_load_rlx(words[want]) != z->z_low_held)) {
-            err = put_refusal(z, items[want]);
-            if (err == SM_OK) {
-                err = SM_CORRUPT;
-            }
+        if (sm_unlikely(words[want] == NULL || (uint32_t)sm_load_rlx(words[want]) != z->z_low_held) &&
+            (err = put_refusal(z, items[want], &words[want])) != SM_OK) {
             break;
         }
     }
@@ -289,6 +285,20 @@ static inline enum sm_err item_resolve(struct sm_queue *q, sm_off_t item, struct
     return item_find(q, item, out, zone_id);
 }
 
+/* Fetches early what taking the item at pos will touch: its word, to be written, and its first bytes. The lines come
+ * from the producer's processor, so they are asked for together and waited for once. */
+static inline bool ring_prefetch(const struct sm_queue *q, uint64_t pos) {
+    const struct sm_place_shm *p = ring_place(q, pos);
+    const struct sm_zone *z = q->q_zone;
+    if (z == NULL || sm_load_rlx(&p->pl_turn) != pos + 1) {
+        return false;
+    }
+    const uint8_t *mem = z->z_base + sm_load_rlx(&p->pl_item) + z->z_item_off;
+    __builtin_prefetch(sm_cache_word(z, mem), 1);
+    __builtin_prefetch(mem, 0);
+    return true;
+}
+
 /* Claims up to want occupied places; *first is the first. *err with 0: SM_EMPTY, SM_UNRESOLVED, or SM_CORRUPT: the
  * place names no item of this queue, and q_head stands still, so no other consumer is the reason. */
 static inline uint32_t get_claim(struct sm_queue *q, bool peek, uint32_t want, struct ring_item *found, uint64_t *first,
@@ -299,6 +309,8 @@ static inline uint32_t get_claim(struct sm_queue *q, bool peek, uint32_t want, s
     for (uint32_t spins = 0;;) {
         uint32_t ready = 0;
         *err = SM_EMPTY;
+        for (uint32_t i = want == 1; i <= want && ring_prefetch(q, pos + i); i++) {
+        }
         while (ready < want) {
             struct sm_place_shm *p = ring_place(q, pos + ready);
             if (sm_load_acq(&p->pl_turn) != pos + ready + 1) { /* pairs with the producer's release of the turn */

@@ -8,8 +8,8 @@
  *   SLEEP     futex; remember the futex word; one more attempt; and again
  *
  * No wake-up is lost: the futex word is read before the attempt that precedes the sleep, and a waker changes it after
- * the place. A waker that is killed between its place and its wake, or a woken CPU that is killed before it looks, would
- * leave an item without a wake: so nobody sleeps longer than SLEEP_SLICE_NS without an attempt.
+ * the place. A waker that is killed between its place and its wake, or a woken CPU that is killed before it looks,
+ * would leave an item without a wake: so nobody sleeps longer than SLEEP_SLICE_NS without an attempt.
  *
  * Registration is an operation that stores the waiter count and a record in the CPU's slot. Crash windows:
  *   count raised, no record       the count is too high: wakes that find nobody; recounted from records of live CPUs
@@ -28,6 +28,7 @@
 #define CLOCK_ROUNDS 8         /* attempts between two looks at the clock */
 #define SPACE_RELAX 16         /* a producer at a full queue leaves q_head's line to the consumers for so long */
 #define YIELD_ROUNDS 32        /* with more processes than processors the peer needs ours */
+#define BUSY_YIELDS 100        /* for a call that may not wait */
 
 static uint32_t *wait_count(const struct sm_wait *w) {
     struct sm_queue_shm *s = w->w_queue->q_shm;
@@ -109,7 +110,7 @@ static void wait_unregister(struct sm_wait *w) {
     sm_op_leave(a);
 }
 
-/* A place that stays claimed: if its claimer is dead, only recovery can close the hole. */
+/* A place that stays claimed: if its claimer is dead, only recovery can close the hole. SM_OK: done, or nobody is. */
 static enum sm_err wait_blocker(struct sm_queue *q) {
     struct sm_arena *a = q->q_arena;
     uint32_t high = sm_load_rlx(&a->a_ctl->ctl_cpu_high);
@@ -117,11 +118,21 @@ static enum sm_err wait_blocker(struct sm_queue *q) {
         uint64_t op = sm_load_acq(&a->a_cpus[c].cpu_op);
         if ((SM_OP_OF(op) == SM_OP_PUT || SM_OP_OF(op) == SM_OP_GET) && SM_OP_ID(op) == q->q_id && c != a->a_cpu_id &&
             sm_load_acq(&a->a_cpus[c].cpu_state) != SM_CPU_FREE && !sm_cpu_alive(a, c)) {
+            enum sm_err err = a->a_recover(a);
             a->a_blocker = c;
-            return SM_DEAD_PEER;
+            return err == SM_OK ? SM_OK : SM_DEAD_PEER;
         }
     }
     return SM_OK;
+}
+
+/* What a dead CPU was taking out when it died, or what it held room with, may be just what is waited for. A failure to
+ * recover is not this call's: it goes on waiting. */
+static void wait_reap(struct sm_wait *w) {
+    struct sm_arena *a = w->w_queue->q_arena;
+    if (sm_cpu_count_dead(a) != 0) {
+        (void)a->a_recover(a);
+    }
 }
 
 static enum sm_err wait_spin_open(struct sm_wait *w, int64_t until) {
@@ -150,6 +161,9 @@ static enum sm_err wait_sleep(struct sm_wait *w, int64_t now) {
     if (stop != SM_OK) {
         return stop;
     }
+    if (err == SM_TIMEOUT) {
+        wait_reap(w);
+    }
     return err == SM_OK || err == SM_TIMEOUT || err == SM_INTERRUPTED ? SM_OK : err;
 }
 
@@ -161,7 +175,12 @@ enum sm_err sm_wait_step(struct sm_wait *w, enum sm_err failed) {
         return err;
     }
     if (w->w_timeout_ns == 0) {
-        return failed;
+        /* Another CPU is between claiming and finishing a place: it may need this processor for the last few stores. */
+        if (!w->w_queue->q_busy || w->w_rounds++ == BUSY_YIELDS) {
+            return failed;
+        }
+        sm_os_yield();
+        return SM_OK;
     }
     if (w->w_phase == SM_WAIT_NEW) {
         w->w_started_ns = sm_os_now_ns();
@@ -196,6 +215,7 @@ enum sm_err sm_wait_step(struct sm_wait *w, enum sm_err failed) {
     }
         /* fall through */
     case SM_WAIT_REGISTER:
+        wait_reap(w);
         err = wait_register(w);
         w->w_phase = SM_WAIT_SLEEP;
         w->w_seen = sm_load_acq(wait_seq(w)); /* before the attempt; pairs with sm_wait_wake */
@@ -222,6 +242,24 @@ void sm_wait_end(struct sm_wait *w) {
         wait_unregister(w);
         if (sm_load_rlx(wait_count(w)) != 0 && wait_hopeful(w)) {
             sm_wait_wake(wait_seq(w), 1);
+        }
+    }
+}
+
+void sm_queue_recover(struct sm_arena *a, const bool *dead) {
+    for (uint32_t id = 0; id < a->a_header->h_max_queues; id++) {
+        struct sm_queue_shm *q = &a->a_queues[id];
+        uint32_t item = 0, space = 0;
+        for (uint32_t c = 0; c < a->a_header->h_max_cpus; c++) {
+            for (uint32_t i = 0; i < SM_CPU_WAITS && a->a_cpus[c].cpu_state != SM_CPU_FREE && !dead[c]; i++) {
+                item += a->a_cpus[c].cpu_wait[i] == SM_WAIT_ITEM(id);
+                space += a->a_cpus[c].cpu_wait[i] == SM_WAIT_SPACE(id);
+            }
+        }
+        sm_store_rlx(&q->q_item_waiters, item);
+        sm_store_rlx(&q->q_space_waiters, space);
+        if (q->q_state == SM_ZONE_DYING) {
+            sm_store_rel(&q->q_state, SM_ZONE_FREE);
         }
     }
 }

@@ -105,13 +105,11 @@ static void queue_rebuild(struct sm_reap_job *j, uint32_t id) {
     /* An item can be in two places only after a reaper died in ring_write: the older place goes. */
     uint64_t kept = 0;
     for (uint64_t i = 0; i < ls.ls_n; i++) {
-        bool again = false;
-        for (uint64_t k = 0; k < kept && !again; k++) {
-            again = ls.ls_spot[k].sp_item == ls.ls_spot[i].sp_item;
-        }
-        if (!again) {
+        uint64_t key = sm_reap_key(a, ls.ls_spot[i].sp_item);
+        if (ls.ls_spot[i].sp_pos == UINT64_MAX || sm_reap_bit(j->rj_placed, key)) {
             ls.ls_spot[kept++] = ls.ls_spot[i];
         }
+        j->rj_placed[key >> 3] &= (uint8_t)~(1u << (key & 7)); /* QUEUED here, so no other queue asks for its bit */
     }
     ring_write(q, ring, ls.ls_spot, kept);
     free(ls.ls_spot);
@@ -122,6 +120,7 @@ static void queue_rebuild(struct sm_reap_job *j, uint32_t id) {
 }
 
 void sm_reap_queues(struct sm_reap_job *j) {
+    sm_queue_recover(j->rj_arena, j->rj_dead);
     for (uint32_t id = 0; id < j->rj_arena->a_header->h_max_queues; id++) {
         if (queue_sane(j->rj_arena, &j->rj_arena->a_queues[id])) {
             queue_rebuild(j, id);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bucket.h"
 #include "malloc.h"
 #include "reap_impl.h"
 
@@ -38,9 +39,26 @@ static bool has_zinit(const struct sm_zone_shm *zs) {
     return zs->z_flags & SM_ZONE_SECONDARY && (callback_set(zs, SM_CB_INIT) || callback_set(zs, SM_CB_FINI));
 }
 
+/* In a bulk allocation the op word names nothing: what is in flight lies in the alloc bucket below op_arg. */
+static bool in_flight_bulk(const struct sm_arena *a, uint32_t cpu, uint32_t zone, sm_off_t item) {
+    const struct sm_cache_shm *c = sm_cache_of(a, cpu, zone);
+    uint64_t height = a->a_cpus[cpu].cpu_op_arg;
+    const struct sm_bucket_shm *b = sm_bucket_at(a, c->c_alloc);
+    for (uint32_t i = 0; c->c_alloc != 0 && i < height && i < SM_BUCKET_ITEMS; i++) {
+        if (b->b_entry[i].e_item == item) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Was the dead CPU in the middle of allocating or freeing just this item? Then no user holds it. */
-static bool in_flight(const struct sm_arena *a, uint32_t cpu, sm_off_t item) {
+static bool in_flight(const struct sm_arena *a, uint64_t w, sm_off_t item) {
+    uint32_t cpu = SM_ST_CPU(w);
     uint64_t op = sm_load_rlx(&a->a_cpus[cpu].cpu_op);
+    if (SM_OP_OF(op) == SM_OP_ALLOC && SM_OP_OPERAND(op) == 0 && SM_OP_ID(op) == SM_ST_ZONE(w)) {
+        return in_flight_bulk(a, cpu, SM_ST_ZONE(w), item);
+    }
     return (SM_OP_OF(op) == SM_OP_ALLOC || SM_OP_OF(op) == SM_OP_FREE) && SM_OP_OPERAND(op) == SM_OP_ITEM(item);
 }
 
@@ -60,7 +78,7 @@ static void reap_held(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64
     struct sm_arena *a = j->rj_arena;
     const struct sm_zone_shm *zs = zone_record(a, w);
     uint64_t *word = &s->sr_words[s->sr_index];
-    bool flight = in_flight(a, SM_ST_CPU(w), e.e_item), runs = (a->a_kegs[s->sr_keg].k_flags & SM_KEG_RUNS) != 0;
+    bool flight = in_flight(a, w, e.e_item), runs = (a->a_kegs[s->sr_keg].k_flags & SM_KEG_RUNS) != 0;
     j->rj_report.rr_undone += flight;
     if (zs && zs->z_flags & SM_ZONE_KEEP && !flight) {
         sm_store_rlx(word, (w & SM_ST_GEN_MASK) | SM_ST_LOW(SM_HELD, SM_ST_ZONE(w), SM_CPU_NONE));

@@ -1,9 +1,10 @@
 /* stats.c - plain records read from the tables. Takes the keg lock for the figures of a zone when it can (writable
- * attachment, lock free or soon free) and reads without it otherwise. Changes nothing. After UMA's sysctl_vm_zone_stats.
+ * attachment, lock free or soon free) and reads without it otherwise. Changes nothing. After UMA's
+ * sysctl_vm_zone_stats.
  *
  * Of the items of one keg:  slabs * items per slab = keg_free + sum over its zones of (used + bucket_free + cpu_free),
- * exactly when nothing moves, and for each zone free = bucket_free + cpu_free, plus keg_free in the primary zone only, so
- * that a sum over zones counts no item twice.
+ * exactly when nothing moves, and for each zone free = bucket_free + cpu_free, plus keg_free in the primary zone only,
+ * so that a sum over zones counts no item twice.
  */
 #include "stats.h"
 

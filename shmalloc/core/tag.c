@@ -1,5 +1,5 @@
-/* tag.c - setting, clearing and counting malloc tags. Takes no lock: tag and counters change inside one operation of the
- * CPU that holds the item, so whoever stops the world sees both changed or neither. Crash windows:
+/* tag.c - setting, clearing and counting malloc tags. Takes no lock: tag and counters change inside one operation of
+ * the CPU that holds the item, so whoever stops the world sees both changed or neither. Crash windows:
  *   tag set, not counted        op word set: counters are recounted from the tags
  *   tag cleared, not counted    the same; the item is HELD by a dead CPU, its zone's policy decides
  */

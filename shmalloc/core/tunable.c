@@ -19,8 +19,8 @@ SM_TUNABLE_LIST(SM_TU_RANGE)
 #undef SM_TU_RANGE
 
 /* Raises or lowers SM_CLAIM_POLICY on every CPU, so that its fast path gives way to the slow one, which looks at the
- * tunables. A CPU that attaches later starts from ctl_policy. Crash anywhere: ctl_policy says what was wanted, some CPUs
- * do not follow it yet; setting the tunable again puts that right. */
+ * tunables. A CPU that attaches later starts from ctl_policy. Crash anywhere: ctl_policy says what was wanted, some
+ * CPUs do not follow it yet; setting the tunable again puts that right. */
 static enum sm_err policy_apply(struct sm_arena *a) {
     enum sm_err err = sm_quiesce_begin(a);
     if (err != SM_OK) {

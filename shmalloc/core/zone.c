@@ -25,12 +25,20 @@ static void handle_bind(struct sm_zone *z) {
     z->z_low_cached = (uint32_t)SM_ST_LOW(SM_CACHED, z->z_id, cpu);
     z->z_low_constructing = (uint32_t)SM_ST_LOW(SM_CONSTRUCTING, z->z_id, cpu);
     if (!orphan && z->z_cache->c_zone_gen != z->z_gen) {
-        z->z_cache->c_zone_gen = z->z_gen; /* the counters of a former zone in this place were cleared at its end */
+        sm_store_rlx(&z->z_cache->c_zone_gen, z->z_gen); /* the counters of a former zone in this place were cleared at its end */
     }
     z->z_epoch = a->a_epoch;
-    z->z_plain = !z->z_fn[SM_CB_CTOR] && !z->z_fn[SM_CB_DTOR] && a->a_hooks.h_mask == 0 &&
+    z->z_plain = !z->z_fn[SM_CB_CTOR] && !z->z_fn[SM_CB_DTOR] && a->a_hooks.h_mask == 0 && !a->a_fenced &&
                  !(z->z_flags & (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_REFCNT |
                                   SM_ZONE_MALLOC));
+    z->z_fast_cpu = z->z_plain ? z->z_cpu : &a->a_orphan;
+    z->z_fast_bytes = z->z_plain ? z->z_data_bytes : 0;
+    z->z_free_delta = SM_ST_GEN_ONE + z->z_low_cached - z->z_low_held;
+}
+
+static bool fills_slab(const struct sm_keg_shm *k) {
+    return (k->k_stride_bytes & (k->k_stride_bytes - 1)) == 0 &&
+           (uint64_t)k->k_items * k->k_stride_bytes == (uint64_t)k->k_pages << SM_PAGE_SHIFT;
 }
 
 static void handle_fill(struct sm_zone *z, struct sm_arena *a, uint32_t id) {
@@ -48,15 +56,14 @@ static void handle_fill(struct sm_zone *z, struct sm_arena *a, uint32_t id) {
     z->z_op_free = SM_OPWORD(SM_OP_FREE, id, 0);
     z->z_fenced = a->a_fenced;
     z->z_page_match = (uint16_t)SM_PG_ENTRY(SM_PG_SLAB, zs->z_keg, 0, 0);
-    z->z_data_off = a->a_data_off;
-    /* Only pages whose directory entries were committed may be looked up; the reserve beyond them is bounded again by
-     * the frontier in the slow path. The directory is sparse: reading an uncommitted entry gives 0, never a fault. */
+    z->z_first = a->a_data + zs->z_item_off;
     z->z_data_bytes = a->a_data_pages << SM_PAGE_SHIFT;
     z->z_pagedir = a->a_pagedir;
     z->z_words = a->a_meta + k->k_words_off;
     z->z_recip = k->k_recip;
     z->z_stride = k->k_stride_bytes;
     z->z_items = k->k_items;
+    z->z_shift = fills_slab(k) ? (uint8_t)__builtin_ctz(k->k_stride_bytes) : 0;
     z->z_item_off = zs->z_item_off;
     z->z_item_bytes = zs->z_item_bytes;
     z->z_waiters = &k->k_waiters;
@@ -65,7 +72,8 @@ static void handle_fill(struct sm_zone *z, struct sm_arena *a, uint32_t id) {
 
 /* A handle whose zone is gone: every fast path fails, every slow one finds the other generation. */
 static void handle_disable(struct sm_zone *z) {
-    z->z_cpu = &z->z_arena->a_orphan;
+    z->z_cpu = z->z_fast_cpu = &z->z_arena->a_orphan;
+    z->z_fast_bytes = 0;
     z->z_plain = false;
 }
 
@@ -387,18 +395,26 @@ static enum sm_err record_end(struct sm_zone *z) {
         admin_leave(a);
         return SM_BUSY; /* recovery set it back to LIVE in between */
     }
+    if (z->z_keg->k_zones == 1 && (err = sm_keg_destroy(a, z->z_keg_id)) != SM_OK) {
+        if (err == SM_BUSY) {
+            sm_store_rel(&z->z_shm->z_state, SM_ZONE_LIVE); /* another CPU has just made a slab of it */
+        }
+        admin_leave(a);
+        return err;
+    }
+    z->z_keg->k_zones--;
     for (uint32_t cpu = 0; cpu < a->a_header->h_max_cpus && cpu < a->a_ctl->ctl_cpu_high; cpu++) {
         struct sm_cache_shm *c = sm_cache_of(a, cpu, z->z_id);
-        c->c_allocs = c->c_frees = c->c_fails = c->c_sleeps = 0;
-    }
-    if (--z->z_keg->k_zones == 0) {
-        err = sm_keg_destroy(a, z->z_keg_id);
+        sm_store_rlx(&c->c_allocs, 0);
+        sm_store_rlx(&c->c_frees, 0);
+        sm_store_rlx(&c->c_fails, 0);
+        sm_store_rlx(&c->c_sleeps, 0);
     }
     z->z_shm->z_name[0] = 0;
     sm_store_rel(&z->z_shm->z_state, SM_ZONE_FREE);
     admin_leave(a);
     handle_disable(z);
-    return err;
+    return SM_OK;
 }
 
 enum sm_err sm_zone_destroy(struct sm_zone *z, uint64_t *live) {

@@ -25,22 +25,28 @@ struct sm_zone_params {
 
 /* Process-local handle of a zone; one per zone and attachment. The first lines are what the fast path reads. */
 struct sm_zone {
-    struct sm_cpu_shm *z_cpu;
+    struct sm_cpu_shm *z_fast_cpu; /* z_cpu for a plain zone, else a slot whose claim is always raised */
     struct sm_cache_shm *z_cache;
     uint8_t *z_base;
     uint64_t z_op_alloc, z_op_free;
-    uint32_t z_low_held, z_low_cached, z_low_constructing; /* low half of state words with this CPU in them */
-    bool z_fenced;
-    bool z_plain; /* no ctor, dtor, debug or run: the inline paths may do everything */
-    uint16_t z_page_match; /* low 16 bits of a page entry of this keg */
-    uint64_t z_data_off, z_data_bytes;
+    uint32_t z_low_held, z_low_cached; /* low half of state words with this CPU in them */
+    uint64_t z_free_delta;             /* HELD by this CPU + delta = CACHED by it, one generation later */
+    uint8_t *z_first;                  /* where the first item could be: data region + z_item_off */
+    uint64_t z_fast_bytes;             /* of the data region for a plain zone, else 0 */
     uint64_t *z_pagedir;
     uint8_t *z_words; /* meta region + k_words_off */
-    uint64_t z_recip;
     uint32_t z_stride, z_items;
+    uint16_t z_page_match; /* low 16 bits of a page entry of this keg */
+    uint8_t z_shift;       /* log2(stride) when whole strides fill the slab, else 0 */
+    bool z_plain;          /* no ctor, dtor, debug, run or fence: the inline paths may do everything */
+    bool z_fenced;
+    uint64_t z_recip;
+    /* ---- slow path */
+    struct sm_cpu_shm *z_cpu;
+    uint64_t z_data_bytes; /* of the data region */
+    uint32_t z_low_constructing;
     uint32_t z_item_off, z_item_bytes;
     uint32_t *z_waiters; /* the keg's */
-    /* ---- slow path */
     struct sm_arena *z_arena;
     struct sm_zone_shm *z_shm;
     struct sm_keg_shm *z_keg;

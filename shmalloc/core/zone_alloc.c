@@ -22,7 +22,7 @@ enum sm_err sm_zone_enter(struct sm_zone *z, uint64_t opword) {
         }
         err = sm_keg_lock(a, z->z_keg_id);
         if (err == SM_OK) {
-            if (z->z_shm->z_gen == z->z_gen && z->z_shm->z_state != SM_ZONE_FREE) {
+            if (z->z_shm->z_gen == z->z_gen && sm_load_acq(&z->z_shm->z_state) != SM_ZONE_FREE) {
                 return SM_OK;
             }
             sm_keg_unlock(a, z->z_keg_id);
@@ -79,11 +79,11 @@ static enum sm_err share_raw(struct sm_zone *z, const struct sm_entry *e, uint32
     uint64_t *word = sm_at(z->z_arena, e[0].e_word);
     uint32_t i = 1;
     sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | low);
-    for (; i < n && sm_load_rlx(z->z_waiters) == 0 && sm_zone_room(z); i++) {
+    for (; i < n && sm_zone_room(z); i++) {
         word = sm_at(z->z_arena, e[i].e_word);
         sm_bucket_at(z->z_arena, c->c_alloc)->b_entry[c->c_alloc_n] = e[i];
         sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | z->z_low_cached);
-        c->c_alloc_n++;
+        sm_store_rlx(&c->c_alloc_n, c->c_alloc_n + 1);
         sm_bump(&c->c_allocs, (uint64_t)-1);
     }
     sm_zone_leave(z);
@@ -120,10 +120,14 @@ static bool refill_from_shelf(struct sm_zone *z) {
     if (full == 0) {
         return false;
     }
+    const struct sm_bucket_shm *b = sm_bucket_at(z->z_arena, full);
+    for (uint32_t i = 0; i < count; i++) { /* often another CPU freed them: its lines are asked for together */
+        __builtin_prefetch(z->z_base + b->b_entry[i].e_word, 1);
+    }
     sm_off_t empty = c->c_alloc;
     /* A crash between the lines leaves buckets that nothing points at, with items that are CACHED: both are rebuilt. */
     c->c_alloc = full;
-    c->c_alloc_n = count;
+    sm_store_rlx(&c->c_alloc_n, count);
     c->c_size = sm_zone_bucket_size(z);
     if (empty != 0 && c->c_free == 0) {
         c->c_free = empty;
@@ -137,9 +141,9 @@ static bool refill_from_shelf(struct sm_zone *z) {
 static bool refill_from_slabs(struct sm_zone *z, bool reserve, uint32_t low, struct sm_entry *out) {
     struct sm_arena *a = z->z_arena;
     struct sm_cache_shm *c = z->z_cache;
-    if (sm_load_rlx(z->z_waiters) == 0 && sm_zone_room(z)) {
-        c->c_alloc_n = sm_keg_take(a, z->z_keg_id, z->z_low_cached, reserve, sm_zone_bucket_size(z),
-                                   sm_bucket_at(a, c->c_alloc)->b_entry);
+    if (sm_zone_room(z)) {
+        sm_store_rlx(&c->c_alloc_n, sm_keg_take(a, z->z_keg_id, z->z_low_cached, reserve, sm_zone_bucket_size(z),
+                                                sm_bucket_at(a, c->c_alloc)->b_entry));
         return sm_cache_take(z, low, out);
     }
     if (sm_keg_take(a, z->z_keg_id, low, reserve, 1, out) == 1) {
@@ -158,12 +162,12 @@ enum sm_err sm_zone_refill(struct sm_zone *z, int flags, uint32_t low, struct sm
     bool contended = z->z_arena->a_contended, waiters = sm_load_rlx(z->z_waiters) != 0, zinit = sm_zone_has_zinit(z);
     bool done = false;
     if (contended && zs->z_bucket_size < zs->z_bucket_max) {
-        zs->z_bucket_size++; /* UMA: the size grows when the lock was fought over, not by every miss */
+        sm_store_rlx(&zs->z_bucket_size, zs->z_bucket_size + 1); /* UMA: the size grows when the lock was fought over, not by every miss */
     }
-    if (zs->z_state != SM_ZONE_LIVE) {
+    if (sm_load_rlx(&zs->z_state) != SM_ZONE_LIVE) {
         err = SM_GONE;
     } else {
-        done = sm_cache_take(z, low, out) || (refill_from_shelf(z) && sm_cache_take(z, low, out)) ||
+        done = sm_cache_take(z, low, out) || (!waiters && refill_from_shelf(z) && sm_cache_take(z, low, out)) ||
                (!zinit && refill_from_slabs(z, (flags & SM_M_USE_RESERVE) != 0, low, out));
     }
     sm_zone_leave(z);
@@ -327,7 +331,7 @@ static enum sm_err alloc_slow(struct sm_zone *z, int flags, void *arg, int64_t t
     if (err == SM_INVALID) {
         return err;
     }
-    if (err == SM_OK) {
+    if (err == SM_OK && !sm_cache_pop(z, z->z_low_constructing, &e)) {
         err = sm_zone_obtain(z, flags, deadline_of(timeout_ns), z->z_low_constructing, &e);
     }
     if (err == SM_OK) {
@@ -350,22 +354,6 @@ enum sm_err sm_zone_alloc(struct sm_zone *z, int flags, void *arg, int64_t timeo
     return alloc_slow(z, flags, arg, timeout_ns, item);
 }
 
-/* What the alloc bucket holds, in one operation. */
-static uint32_t bulk_pop(struct sm_zone *z, uint32_t n, void **items) {
-    struct sm_cpu_shm *cpu = z->z_cpu;
-    uint32_t got = 0;
-    struct sm_entry e;
-    sm_store_rlx(&cpu->cpu_op, z->z_op_alloc);
-    sm_cache_order(z);
-    if (sm_likely(sm_load_acq(&cpu->cpu_claim) == 0)) {
-        while (got < n && sm_cache_take(z, z->z_low_held, &e)) {
-            items[got++] = z->z_base + e.e_item;
-        }
-    }
-    sm_store_rel(&cpu->cpu_op, 0);
-    return got;
-}
-
 enum sm_err sm_zone_alloc_bulk(struct sm_zone *z, int flags, int64_t timeout_ns, uint32_t n, void **items,
                                uint32_t *got) {
     *got = 0;
@@ -373,7 +361,7 @@ enum sm_err sm_zone_alloc_bulk(struct sm_zone *z, int flags, int64_t timeout_ns,
     int64_t deadline = 0;
     while (*got < n) {
         if (plain) {
-            *got += bulk_pop(z, n - *got, items + *got);
+            *got += sm_cache_alloc_bulk(z, n - *got, items + *got);
         }
         if (*got < n) {
             if (deadline == 0) {

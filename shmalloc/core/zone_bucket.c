@@ -9,10 +9,10 @@
 
 uint32_t sm_zone_bucket_size(const struct sm_zone *z) {
     const struct sm_keg_shm *k = z->z_keg;
-    uint64_t size = z->z_shm->z_bucket_size;
+    uint64_t size = sm_load_rlx(&z->z_shm->z_bucket_size);
     if (k->k_max_slabs != 0) {
         /* Nobody may hoard what all have to share: a quarter of the limit, split between the attached CPUs. */
-        uint64_t share = k->k_max_slabs * k->k_items / (4ull * (z->z_arena->a_ctl->ctl_attached + 1ull)) + 1;
+        uint64_t share = k->k_max_slabs * k->k_items / (4ull * (sm_load_rlx(&z->z_arena->a_ctl->ctl_attached) + 1ull)) + 1;
         size = size < share ? size : share;
     }
     return size < SM_BUCKET_ITEMS ? (uint32_t)size : SM_BUCKET_ITEMS;
@@ -25,7 +25,7 @@ static void shelf_push(struct sm_arena *a, uint32_t zone, sm_off_t bucket, uint3
     b->b_next = zs->z_full;
     zs->z_full = sm_bucket_id(a, bucket) + 1;
     zs->z_full_count++;
-    zs->z_full_items += count;
+    sm_store_rlx(&zs->z_full_items, zs->z_full_items + count);
     if (zs->z_full_items > zs->z_imax) {
         zs->z_imax = zs->z_full_items;
     }
@@ -41,7 +41,7 @@ sm_off_t sm_zone_unshelve(struct sm_zone *z, uint32_t *count) {
     *count = b->b_count < SM_BUCKET_ITEMS ? b->b_count : SM_BUCKET_ITEMS;
     zs->z_full = b->b_next;
     zs->z_full_count--;
-    zs->z_full_items -= *count;
+    sm_store_rlx(&zs->z_full_items, zs->z_full_items - *count);
     if (zs->z_full_items < zs->z_imin) {
         zs->z_imin = zs->z_full_items;
     }
@@ -51,7 +51,9 @@ sm_off_t sm_zone_unshelve(struct sm_zone *z, uint32_t *count) {
 void sm_zone_shelve(struct sm_arena *a, uint32_t zone, struct sm_cache_shm *c) {
     const sm_off_t bucket[2] = {c->c_alloc, c->c_free};
     const uint32_t count[2] = {c->c_alloc_n, c->c_free_n};
-    c->c_alloc_n = c->c_free_n = c->c_size = 0;
+    sm_store_rlx(&c->c_alloc_n, 0);
+    sm_store_rlx(&c->c_free_n, 0);
+    c->c_size = 0;
     c->c_alloc = c->c_free = 0;
     for (int i = 0; i < 2; i++) {
         if (bucket[i] != 0 && count[i] != 0) {
@@ -77,14 +79,14 @@ bool sm_zone_room(struct sm_zone *z) {
     struct sm_zone_shm *zs = z->z_shm;
     uint32_t size = sm_zone_bucket_size(z);
     sm_off_t fresh = 0;
-    if (size == 0 || (z->z_flags & SM_ZONE_NOBUCKET) || zs->z_state != SM_ZONE_LIVE) {
-        return false;
+    if (size == 0 || (z->z_flags & SM_ZONE_NOBUCKET) || sm_load_rlx(&zs->z_state) != SM_ZONE_LIVE || sm_load_rlx(z->z_waiters) != 0) {
+        return false; /* with sleepers: what is freed has to reach the slab, where they look */
     }
     if (c->c_alloc == 0) {
         if (sm_bucket_create(a, z->z_id, &c->c_alloc) != SM_OK) {
             return false;
         }
-        c->c_alloc_n = 0;
+        sm_store_rlx(&c->c_alloc_n, 0);
     }
     c->c_size = size;
     if (c->c_alloc_n < size) {
@@ -99,11 +101,11 @@ bool sm_zone_room(struct sm_zone *z) {
             sm_off_t full = c->c_free;
             uint32_t count = c->c_free_n;
             c->c_free = fresh;
-            c->c_free_n = 0;
+            sm_store_rlx(&c->c_free_n, 0);
             shelf_push(a, z->z_id, full, count);
         } else if (!sm_zone_has_zinit(z)) {
             bucket_spill(z, c->c_free, c->c_free_n);
-            c->c_free_n = 0;
+            sm_store_rlx(&c->c_free_n, 0);
         } else {
             return false;
         }

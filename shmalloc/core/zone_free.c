@@ -75,11 +75,11 @@ static enum sm_err put_away(struct sm_zone *z, sm_off_t item, uint64_t *word) {
         return err;
     }
     struct sm_cache_shm *c = z->z_cache;
-    bool bypass = sm_load_rlx(z->z_waiters) != 0 || !sm_zone_room(z);
+    bool bypass = !sm_zone_room(z);
     if (!bypass) {
         sm_bucket_at(z->z_arena, c->c_alloc)->b_entry[c->c_alloc_n] = e;
         sm_store_rlx(word, ((sm_load_rlx(word) & SM_ST_GEN_MASK) + SM_ST_GEN_ONE) | z->z_low_cached);
-        c->c_alloc_n++;
+        sm_store_rlx(&c->c_alloc_n, c->c_alloc_n + 1);
         sm_bump(&c->c_frees, 1);
     } else if (!sm_zone_has_zinit(z)) {
         err = sm_keg_give(z->z_arena, z->z_keg_id, e, true);
@@ -138,19 +138,10 @@ enum sm_err sm_zone_free(struct sm_zone *z, void *item, void *arg) {
     return free_slow(z, item, arg);
 }
 
-/* As many as the buckets take, in one operation; stops at the first that needs a longer look. */
-static uint32_t bulk_push(struct sm_zone *z, uint32_t n, void *const *items) {
-    uint32_t done = 0;
-    while (done < n && sm_cache_free(z, items[done])) {
-        done++;
-    }
-    return done;
-}
-
 enum sm_err sm_zone_free_bulk(struct sm_zone *z, uint32_t n, void *const *items, uint32_t *done) {
     *done = 0;
     while (*done < n) {
-        *done += bulk_push(z, n - *done, items + *done);
+        *done += sm_cache_free_bulk(z, n - *done, items + *done);
         if (*done < n) {
             enum sm_err err = free_slow(z, items[*done], NULL);
             if (err != SM_OK && err != SM_MODIFIED) {

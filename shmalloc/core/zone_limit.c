@@ -1,15 +1,16 @@
 /* zone_limit.c - limits: setting, sleeping at them ("zonelimit"), warnings, reserve, prealloc. Takes the keg lock in
  * sections; sleeps with no lock held and the op word clear.
  *
- * No lost wake-ups: a sleeper registers (k_waiters, under the keg lock), then stops every CPU once and drains its
- * buckets. A free begun before that is over and its item drained; one begun after sees the waiter and goes to the slab,
- * bumps k_seq and wakes. The sleeper reads k_seq before its last look at the slabs.
+ * No lost wake-ups: a sleeper registers (k_waiters, under the keg lock), then stops every CPU once and takes its buckets
+ * of this keg away. A free begun before that is over and its item drained; one begun after finds no bucket, goes slow,
+ * gets none while there are waiters (sm_zone_room, under the keg lock), puts the item into its slab, bumps k_seq and
+ * wakes. The sleeper reads k_seq before its last look at the slabs.
  */
 #include <limits.h>
 #include <string.h>
 
 #include "quiesce.h"
-#include "stats.h"
+#include "event.h"
 #include "tunable.h"
 #include "zone_impl.h"
 

@@ -38,6 +38,8 @@ enum sm_err sm_zone_keg_init(struct sm_zone *z, int how, struct sm_keg_init *ki)
         .ki_zone = primary->z_shm->z_name,
         .ki_how = how,
         .ki_zero = (primary->z_flags & SM_ZONE_ZINIT) != 0,
+        .ki_asker = z->z_shm,
+        .ki_asker_gen = z->z_gen,
     };
     return SM_OK;
 }
@@ -63,7 +65,7 @@ static enum sm_err shelve_own(struct sm_zone *z, enum sm_reclaim how, uint64_t *
         if (how != SM_RECLAIM_TRIM) {
             sm_zone_shelve(z->z_arena, z->z_id, z->z_cache);
             if (z->z_shm->z_bucket_size > 1) {
-                z->z_shm->z_bucket_size -= z->z_shm->z_bucket_size / 4;
+                sm_store_rlx(&z->z_shm->z_bucket_size, z->z_shm->z_bucket_size - z->z_shm->z_bucket_size / 4);
             }
         }
         sm_zone_leave(z);
