@@ -1,0 +1,27 @@
+# shmalloc/_native: Cython makes C of _native.pyx, and that is linked with the static core into one module.
+# The core's names stay inside the module, so two modules can never share or clash over them.
+find_package(Python 3.11 REQUIRED COMPONENTS Interpreter Development.Module)
+
+set(native_pyx "${PROJECT_SOURCE_DIR}/shmalloc/_native.pyx")
+set(native_c "${PROJECT_BINARY_DIR}/_native.c")
+if(NOT EXISTS "${native_pyx}")
+  message(WARNING "shmalloc/_native.pyx is missing: the distribution is built without its compiled module")
+  return()
+endif()
+file(GLOB native_parts CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/shmalloc/native/*.pxi"
+     "${PROJECT_SOURCE_DIR}/shmalloc/*.pxd")
+
+add_custom_command(
+  OUTPUT "${native_c}"
+  COMMAND Python::Interpreter -m cython -3 --module-name shmalloc._native
+          -I "${PROJECT_SOURCE_DIR}" -I "${PROJECT_SOURCE_DIR}/shmalloc" --output-file "${native_c}" "${native_pyx}"
+  DEPENDS "${native_pyx}" ${native_parts}
+  COMMENT "Cython: shmalloc/_native.pyx"
+  VERBATIM)
+
+python_add_library(_native MODULE WITH_SOABI "${native_c}")
+set_target_properties(_native PROPERTIES C_EXTENSIONS ON C_VISIBILITY_PRESET hidden)
+target_compile_options(_native PRIVATE -fno-strict-aliasing)
+target_link_libraries(_native PRIVATE shmalloc::core)
+target_link_options(_native PRIVATE "LINKER:--exclude-libs,ALL")
+install(TARGETS _native LIBRARY DESTINATION shmalloc COMPONENT python)

@@ -1,0 +1,25 @@
+"""faultinj: makes what can fail in the allocator fail, one place after the other.
+
+This package stands beside the allocator, not under it: shmalloc never imports it. It reaches the core only through the
+hook slots that the core keeps for it (``shmalloc/core/hooks.h``).
+
+The hook-slot contract
+----------------------
+Every attachment to an arena has one table of hooks, empty at first. A hook is armed by its bit in the table's mask; a
+probe whose bit is clear costs one predictable branch. Two hooks belong to fault injection:
+
+``h_fault(ctx, point, zone, bytes, flags)``
+    at every fault point. SM_OK lets the point pass; any other code is the error that the point then reports, as if the
+    thing itself had failed. It may be called with or without the core's locks held, so it must not call back into the
+    arena.
+``h_crash(ctx, step)``
+    between two steps of an operation, where a test may kill the process; ``step`` is a constant unique in the source.
+
+The points are a catalogue that only grows: :func:`points`. The table is handed over as a PyCapsule named
+``shmalloc._native.hooks`` and carries the version of the contract, ``SM_HOOKS_VERSION``; a table of another version is
+refused.
+"""
+
+from faultinj.catalogue import FaultPoint, points
+
+__all__ = ["FaultPoint", "points"]

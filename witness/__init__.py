@@ -1,0 +1,27 @@
+"""witness: a lock-order checker whose graph spans processes.
+
+This package stands beside the allocator, not under it: shmalloc never imports it. What it can learn about an arena it
+learns through the hook slots that the core keeps for it (``shmalloc/core/hooks.h``).
+
+The hook-slot contract
+----------------------
+Every attachment to an arena has one table of hooks, empty at first. A hook is armed by its bit in the table's mask; a
+probe whose bit is clear costs one predictable branch. Three things matter to a lock checker:
+
+``h_lock(ctx, class, instance, taken)``
+    after one of the allocator's own locks was acquired (``taken`` is 1) and before it is released (0). ``instance``
+    tells the locks of one class apart (there is one keg lock for each keg). Called with the lock held, so it must
+    neither block nor call back into the arena.
+``h_may_sleep(ctx, zone, flags)``
+    before an allocation that may sleep (M_WAITOK). It returns the flags to go on with: a checker that finds locks held
+    may turn M_WAITOK into M_NOWAIT.
+``SM_LOCK_CLASSES``
+    the catalogue of lock classes, in the order in which they must be taken: :func:`lock_classes`.
+
+The table is handed over as a PyCapsule named ``shmalloc._native.hooks`` and carries the version of the contract,
+``SM_HOOKS_VERSION``; a table of another version is refused.
+"""
+
+from witness.classes import LockClass, lock_classes
+
+__all__ = ["LockClass", "lock_classes"]
