@@ -1,0 +1,95 @@
+"""shmalloc: a slab allocator in shared memory whose CPUs are processes.
+
+    import shmalloc
+    from shmalloc import M_NOWAIT, M_WAITOK, M_ZERO
+
+    with shmalloc.Arena.open("demo", max_size="1G") as arena:
+        frames = arena.zone("frame", size=640 * 480 * 3, max_items=64)
+        item = frames.alloc(M_WAITOK)
+        memoryview(item)[:5] = b"hello"
+        arena.queue("work").put(item)
+
+Owns the public names and the binding of the extension module to its Python face; everything is defined elsewhere.
+"""
+
+from shmalloc import _compiled as _compiled
+from shmalloc import _native, stats
+from shmalloc.arena import Arena
+from shmalloc.attachments import bind_arena, last_close
+from shmalloc.callbacks import name_callback, resolve
+from shmalloc.codes import failure
+from shmalloc.errors import *  # noqa: F403
+from shmalloc.errors import __all__ as _error_names
+from shmalloc.flags import (
+    M_NOVM,
+    M_NOWAIT,
+    M_USE_RESERVE,
+    M_WAITOK,
+    M_ZERO,
+    RECLAIM_DRAIN,
+    RECLAIM_DRAIN_CPU,
+    RECLAIM_TRIM,
+)
+from shmalloc.handles import adopt_item, reopen_queue, reopen_zone
+from shmalloc.item import Item, RefCount
+from shmalloc.queue import Queue
+from shmalloc.stats import (
+    ArenaStatistics,
+    CheckReport,
+    CpuStatistics,
+    CpuZoneStatistics,
+    Event,
+    Finding,
+    QueueStatistics,
+    Tunable,
+    TypeStatistics,
+    ZoneStatistics,
+)
+from shmalloc.sysctl import Sysctl
+from shmalloc.zone import SecondaryZone, Zone
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "M_NOVM",
+    "M_NOWAIT",
+    "M_USE_RESERVE",
+    "M_WAITOK",
+    "M_ZERO",
+    "RECLAIM_DRAIN",
+    "RECLAIM_DRAIN_CPU",
+    "RECLAIM_TRIM",
+    "Arena",
+    "ArenaStatistics",
+    "CheckReport",
+    "CpuStatistics",
+    "CpuZoneStatistics",
+    "Event",
+    "Finding",
+    "Item",
+    "Queue",
+    "QueueStatistics",
+    "RefCount",
+    "SecondaryZone",
+    "Sysctl",
+    "Tunable",
+    "TypeStatistics",
+    "Zone",
+    "ZoneStatistics",
+    *_error_names,
+]
+
+_native.bind(
+    failure=failure,
+    resolve=resolve,
+    name_callback=name_callback,
+    last_close=last_close,
+    adopt=adopt_item,
+    reopen_zone=reopen_zone,
+    reopen_queue=reopen_queue,
+    zone=Zone,
+    secondary_zone=SecondaryZone,
+    queue=Queue,
+    **{record: getattr(stats, record) for record in stats.__all__},
+)
+bind_arena(Arena)

@@ -1,0 +1,261 @@
+# _core.pxd - the part of core/shmalloc.h that the extension module calls, in Cython's words. Declares, owns nothing.
+# The header is the truth: fields and functions that are not used here are left out.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from *:
+    bint likely(bint)
+    bint unlikely(bint)
+
+cdef extern from "core/shmalloc.h": # every call is made with the interpreter's lock held
+    # ---- base/err.h, base/atomic.h
+    ctypedef enum sm_err "enum sm_err":
+        SM_OK, SM_INVALID, SM_NO_MEMORY, SM_LIMIT, SM_TIMEOUT, SM_INTERRUPTED, SM_NOT_FOUND, SM_EXISTS, SM_MISMATCH
+        SM_NAME_TOO_LONG, SM_TABLE_FULL, SM_NO_CPU, SM_NOT_OURS, SM_MISALIGNED, SM_DOUBLE_FREE, SM_STALE, SM_NOT_OWNER
+        SM_IN_CALLBACK, SM_CTOR_FAILED, SM_INIT_FAILED, SM_BUSY, SM_GONE, SM_CLOSED, SM_FORKED, SM_STALLED
+        SM_NOT_ARENA, SM_TRUNCATED, SM_CORRUPT, SM_VERSION, SM_HALF_MADE, SM_PERMISSION, SM_UNSUPPORTED, SM_OS
+        SM_READ_ONLY, SM_FULL, SM_EMPTY, SM_MODIFIED, SM_UNRESOLVED, SM_DEAD_PEER
+    const char *sm_err_name(sm_err e)
+    const char *sm_err_text(sm_err e)
+    uint64_t sm_load_rlx(uint64_t *p)
+    uint32_t sm_load_u32 "sm_load_acq"(uint32_t *p)
+    uint32_t sm_add_u32 "sm_add_acqrel"(uint32_t *p, uint32_t by)
+    uint32_t sm_sub_u32 "sm_sub_acqrel"(uint32_t *p, uint32_t by)
+
+    # ---- layout.h
+    ctypedef uint64_t sm_off_t
+    uint32_t SM_LAYOUT_VERSION, SM_ZONE_FREE, SM_ZONE_LIVE, SM_CB_ABSENT, SM_CB_NATIVE, SM_CB_NAMED
+    uint32_t SM_ZONE_REFCNT, SM_ZONE_SECONDARY, SM_ZONE_NOBUCKET, SM_ZONE_MAXBUCKET, SM_ZONE_OFFPAGE, SM_ZONE_NOFREE
+    uint32_t SM_ZONE_MALLOC, SM_ZONE_RUNS, SM_ZONE_TRASH, SM_ZONE_REDZONE, SM_ZONE_KEEP, SM_ZONE_INTERNAL
+    uint32_t SM_ZONE_ZINIT, SM_ZONE_USER_FLAGS, SM_CPU_NONE, SM_ARENA_FENCED
+    int SM_NAME_BYTES, SM_CALLBACK_BYTES
+    ctypedef enum sm_kind "enum sm_kind":
+        SM_FREE, SM_CACHED, SM_CONSTRUCTING, SM_HELD, SM_QUEUED, SM_TICKETED
+    sm_kind SM_ST_KIND(uint64_t word)
+    uint32_t SM_ST_ZONE(uint64_t word)
+    uint32_t SM_ST_CPU(uint64_t word)
+    uint32_t SM_ST_GEN(uint64_t word)
+    ctypedef enum sm_callback_slot "enum sm_callback_slot":
+        SM_CB_CTOR, SM_CB_DTOR, SM_CB_INIT, SM_CB_FINI, SM_CB_MAXACTION, SM_CB_SLOTS
+    cdef struct sm_callback_shm:
+        uint32_t cb_kind
+        char *cb_name
+    cdef struct sm_header_shm:
+        uint64_t h_magic, h_object_bytes, h_max_bytes, h_uuid
+        uint32_t h_version, h_owner_uid, h_creator_pid, h_max_cpus, h_max_zones, h_max_queues, h_max_types, h_flags
+        int64_t h_created_ns
+    cdef struct sm_control_shm:
+        uint32_t ctl_zones, ctl_queues, ctl_types
+    cdef struct sm_cpu_shm:
+        uint64_t cpu_op
+    cdef struct sm_keg_shm:
+        uint32_t k_item_bytes, k_align, k_flags, k_items
+    cdef struct sm_zone_shm:
+        uint32_t z_state, z_gen, z_keg, z_flags, z_item_bytes, z_master
+        char *z_name
+        sm_callback_shm *z_cb
+        uint64_t z_limit_items
+    cdef struct sm_queue_shm:
+        uint32_t q_state
+    cdef struct sm_entry:
+        sm_off_t e_item, e_word
+    cdef struct sm_event_shm:
+        uint64_t ev_seq
+        int64_t ev_time_ns
+        uint32_t ev_kind, ev_cpu
+        char *ev_text
+
+    # ---- hooks.h
+    ctypedef enum sm_fault_point "enum sm_fault_point":
+        SM_FP_COUNT
+    ctypedef enum sm_lock_class "enum sm_lock_class":
+        SM_LC_COUNT
+    const char *SM_HOOKS_CAPSULE
+    cdef struct sm_hooks:
+        uint32_t h_version, h_mask
+
+    # ---- arena.h
+    ctypedef int (*sm_callback_fn)(void *mem, uint32_t bytes, void *arg, int how, void *ctx) noexcept
+    cdef struct sm_geometry:
+        uint64_t g_max_bytes
+        uint32_t g_max_cpus, g_max_zones, g_max_queues, g_max_types, g_max_buckets, g_max_events
+        bint g_fenced
+    cdef struct sm_runtime:
+        void *rt_ctx
+        void *(*rt_block_begin)(void *ctx) noexcept
+        int (*rt_block_end)(void *ctx, void *token) noexcept
+        sm_err (*rt_resolve)(void *ctx, const char *zone, sm_callback_slot slot, const sm_callback_shm *cb,
+                             sm_callback_fn *fn, void **fn_ctx) noexcept
+        void (*rt_release)(void *ctx, void *fn_ctx) noexcept
+    cdef struct sm_arena:
+        uint8_t *a_base
+        uint64_t a_bytes
+        sm_header_shm *a_header
+        sm_control_shm *a_ctl
+        sm_zone_shm *a_zones
+        sm_keg_shm *a_kegs
+        sm_queue_shm *a_queues
+        int a_fd
+        bint a_writable, a_forked
+        uint32_t a_cpu_id, a_epoch, a_inside, a_blocker
+        sm_cpu_shm *a_cpu
+        sm_cpu_shm a_orphan
+        sm_zone **a_zone
+        sm_runtime a_runtime
+        uint64_t a_space_bytes
+        int a_callback_errno
+        sm_err (*a_ensure)(sm_arena *a) noexcept
+        sm_err (*a_recover)(sm_arena *a) noexcept
+    sm_err sm_arena_create(int fd, const sm_geometry *asked, const sm_runtime *rt, const char *cpu_name, sm_arena **out)
+    sm_err sm_arena_attach(int fd, bint writable, const sm_runtime *rt, const char *cpu_name, sm_arena **out)
+    sm_err sm_arena_detach(sm_arena *a)
+    void sm_arena_close(sm_arena *a)
+    void sm_arena_after_fork(sm_arena *a)
+    void sm_arena_set_hooks(sm_arena *a, const sm_hooks *hooks)
+    sm_err sm_os_free_space(int fd, uint64_t *bytes)
+    uint32_t sm_cpu_count_dead(const sm_arena *a)
+    sm_err sm_arena_verify(int fd, sm_header_shm *copy)
+
+    # ---- slab.h, for the items that a lazy close has to find
+    cdef struct sm_slab_ref:
+        uint32_t sr_page, sr_keg, sr_index
+        uint64_t *sr_words
+    sm_off_t sm_slab_item(const sm_arena *a, const sm_slab_ref *s, uint32_t index)
+    int sm_slab_each(const sm_arena *a, uint32_t first, int (*fn)(const sm_slab_ref *s, void *ctx) noexcept, void *ctx)
+
+    # ---- zone.h, cache.h
+    int SM_M_NOWAIT, SM_M_WAITOK, SM_M_ZERO, SM_M_NOVM, SM_M_USE_RESERVE, SM_M_FLAGS
+    cdef struct sm_zone_params:
+        const char *zp_name
+        uint64_t zp_bytes
+        uint32_t zp_align, zp_flags
+        sm_callback_shm *zp_cb
+        const char *zp_master
+    cdef struct sm_zone:
+        uint8_t *z_base
+        uint32_t z_low_held
+        bint z_plain
+        sm_cpu_shm *z_fast_cpu
+        uint64_t z_fast_bytes
+        uint32_t z_item_off, z_item_bytes
+        sm_arena *z_arena
+        sm_zone_shm *z_shm
+        sm_keg_shm *z_keg
+        uint32_t z_id, z_keg_id, z_gen, z_flags, z_epoch
+        uint64_t z_refs
+    cdef struct sm_handle:
+        sm_off_t h_item
+        uint32_t h_gen, h_zone
+    sm_err sm_zone_create(sm_arena *a, const sm_zone_params *p, sm_zone **out)
+    sm_err sm_zone_open(sm_arena *a, const char *name, const sm_zone_params *p, sm_zone **out)
+    sm_err sm_zone_by_id(sm_arena *a, uint32_t id, sm_zone **out)
+    sm_err sm_zone_destroy(sm_zone *z, uint64_t *live)
+    sm_err sm_zone_alloc(sm_zone *z, int flags, void *arg, int64_t timeout_ns, void **item)
+    sm_err sm_zone_free(sm_zone *z, void *item, void *arg)
+    sm_err sm_zone_alloc_bulk(sm_zone *z, int flags, int64_t timeout_ns, uint32_t n, void **items, uint32_t *got)
+    sm_err sm_zone_free_bulk(sm_zone *z, uint32_t n, void **items, uint32_t *done)
+    sm_err sm_zone_handle(sm_zone *z, const void *item, sm_handle *h)
+    sm_err sm_zone_ticket(sm_zone *z, void *item, sm_handle *h)
+    sm_err sm_zone_adopt(sm_arena *a, sm_handle h, sm_zone **z, void **item)
+    sm_err sm_zone_lookup(const sm_zone *z, const void *item, uint64_t **word)
+    sm_err sm_zone_find_refcnt(const sm_zone *z, const void *item, uint32_t **count)
+    sm_err sm_zone_set_max(sm_zone *z, uint64_t items, uint64_t *effective)
+    uint64_t sm_zone_get_max(const sm_zone *z)
+    sm_err sm_zone_set_maxcache(sm_zone *z, uint64_t items)
+    sm_err sm_zone_set_warning(sm_zone *z, const char *text)
+    sm_err sm_zone_set_maxaction(sm_zone *z, const sm_callback_shm *cb)
+    sm_err sm_zone_reserve(sm_zone *z, uint64_t items)
+    sm_err sm_zone_prealloc(sm_zone *z, uint64_t items)
+    bint sm_zone_exhausted(const sm_zone *z)
+    ctypedef enum sm_reclaim "enum sm_reclaim":
+        SM_RECLAIM_TRIM, SM_RECLAIM_DRAIN, SM_RECLAIM_DRAIN_CPU
+    sm_err sm_zone_reclaim(sm_zone *z, sm_reclaim how, uint64_t *items, uint64_t *slabs)
+    sm_err sm_arena_reclaim(sm_arena *a, sm_reclaim how, uint64_t *pages)
+    uint32_t sm_cache_free_bulk(sm_zone *z, uint32_t n, void **items)
+    uint64_t *sm_cache_word(const sm_zone *z, const void *mem)
+
+    # ---- malloc.h
+    int SM_MALLOC_CLASSES
+    const uint32_t *sm_malloc_class_bytes
+    sm_err sm_malloc_type(sm_arena *a, const char *name, uint32_t *type)
+    sm_err sm_malloc(sm_arena *a, uint64_t bytes, uint32_t type, int flags, int64_t timeout_ns, sm_zone **z,
+                     void **item)
+    sm_err sm_malloc_free(sm_arena *a, void *item)
+    sm_err sm_malloc_usable(sm_arena *a, const void *item, uint64_t *requested, uint64_t *usable, uint32_t *type)
+
+    # ---- queue.h
+    cdef struct sm_queue:
+        pass
+    sm_err sm_queue_create(sm_arena *a, const char *name, uint64_t depth, sm_queue **out)
+    sm_err sm_queue_open(sm_arena *a, const char *name, uint64_t depth, sm_queue **out)
+    void sm_queue_close(sm_queue *q)
+    sm_err sm_queue_destroy(sm_queue *q)
+    sm_err sm_queue_put(sm_queue *q, sm_zone *z, void *item, int64_t timeout_ns)
+    sm_err sm_queue_get(sm_queue *q, int64_t timeout_ns, sm_zone **z, void **item)
+    sm_err sm_queue_put_bulk(sm_queue *q, sm_zone *z, uint32_t n, void **items, int64_t timeout_ns, uint32_t *done)
+    sm_err sm_queue_get_bulk(sm_queue *q, uint32_t n, int64_t timeout_ns, sm_zone **zones, void **items, uint32_t *got)
+    uint64_t sm_queue_length(const sm_queue *q)
+    uint64_t sm_queue_depth(const sm_queue *q)
+    const sm_queue_shm *sm_queue_shared(const sm_queue *q)
+
+    # ---- stats.h
+    cdef struct sm_zone_stats:
+        char *zs_name
+        char *zs_master
+        uint32_t zs_id, zs_flags
+        uint64_t zs_item_bytes, zs_stride_bytes, zs_align, zs_items_per_slab, zs_pages_per_slab, zs_efficiency
+        uint64_t zs_limit, zs_used, zs_free, zs_keg_free, zs_bucket_free, zs_cpu_free
+        uint64_t zs_allocs, zs_frees, zs_fails, zs_sleeps, zs_slabs, zs_pages, zs_bucket_size, zs_bucket_max
+        uint64_t zs_wss, zs_imin, zs_imax, zs_reserve, zs_waiters, zs_meta_bytes
+        uint64_t zs_init_fails
+    cdef struct sm_cpu_zone_stats:
+        uint64_t cz_allocs, cz_frees, cz_fails, cz_sleeps, cz_cached
+    cdef struct sm_cpu_stats:
+        uint32_t cs_id, cs_state, cs_pid, cs_uid
+        bint cs_alive
+        uint64_t cs_op, cs_start, cs_gen, cs_visits
+        int64_t cs_attached_ns
+        char *cs_name
+    cdef struct sm_queue_stats:
+        char *qs_name
+        uint64_t qs_length, qs_depth, qs_puts, qs_gets, qs_item_waiters, qs_space_waiters
+    cdef struct sm_type_stats:
+        char *ms_name
+        uint64_t ms_in_use, ms_bytes, ms_requests, ms_fails, ms_sizes
+    cdef struct sm_arena_stats:
+        uint64_t as_object_bytes, as_allocated_bytes, as_max_bytes, as_frontier_pages, as_free_pages, as_hole_pages
+        uint64_t as_used_pages, as_meta_pages, as_punched_pages, as_buckets, as_attaches, as_events, as_uuid
+        uint32_t as_max_cpus, as_live_cpus, as_dead_cpus, as_zones, as_queues, as_types
+        int64_t as_created_ns
+        uint32_t as_flags, as_version, as_owner_uid, as_creator_pid
+    sm_err sm_stats_zone(sm_arena *a, uint32_t id, sm_zone_stats *out)
+    sm_err sm_stats_cpu_zone(sm_arena *a, uint32_t cpu, uint32_t zone, sm_cpu_zone_stats *out)
+    sm_err sm_stats_cpu(sm_arena *a, uint32_t cpu, sm_cpu_stats *out)
+    sm_err sm_stats_queue(sm_arena *a, uint32_t id, sm_queue_stats *out)
+    sm_err sm_stats_type(sm_arena *a, uint32_t id, sm_type_stats *out)
+    sm_err sm_stats_arena(sm_arena *a, sm_arena_stats *out)
+    sm_err sm_event_next(sm_arena *a, uint64_t after, sm_event_shm *out)
+
+    # ---- check.h
+    cdef struct sm_finding:
+        uint32_t f_invariant
+        char *f_detail
+    ctypedef void (*sm_finding_fn)(void *ctx, const sm_finding *f) noexcept
+    cdef struct sm_check_result:
+        uint64_t cr_findings, cr_items, cr_slabs, cr_pages, cr_buckets
+        uint32_t cr_live_cpus, cr_dead_cpus
+        int64_t cr_world_stopped_ns
+    uint32_t SM_INVARIANTS
+    sm_err sm_check(sm_arena *a, uint32_t most, sm_finding_fn fn, void *ctx, sm_check_result *out)
+    const char *sm_check_title(uint32_t invariant)
+
+    # ---- tunable.h
+    ctypedef enum sm_tunable "enum sm_tunable":
+        SM_TU_COUNT
+    cdef struct sm_tunable_info_t "sm_tunable_info":
+        const char *ti_name
+        const char *ti_text
+        int64_t ti_default, ti_least, ti_most
+    sm_tunable_info_t *sm_tunable_info
+    int64_t sm_tunable_get(const sm_arena *a, sm_tunable t)
+    sm_err sm_tunable_set(sm_arena *a, sm_tunable t, int64_t value)

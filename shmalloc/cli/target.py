@@ -1,0 +1,48 @@
+"""The arena that a command works on: by name, by the path of a dump, or the only one there is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from shmalloc.arena import Arena
+from shmalloc.cli import screen
+from shmalloc.registry import list_arenas
+
+ArenaArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="ARENA",
+        help="Name of the arena, or the path of a dump (with a / in it); not needed when there is only one.",
+        show_default=False,
+    ),
+]
+
+
+def attach(name: str, *, read_only: bool) -> Arena:
+    """Attach to the named arena, or open the dump when the name is a path.
+
+    Raises: ArenaNotFound and ArenaInvalid, as Arena.attach. Leaves with status 2 when a dump cannot be opened.
+    """
+    if "/" in name:
+        try:
+            return Arena.attach_file(name)
+        except OSError as error:
+            screen.usage(f"{name}: {error.strerror}")
+    return Arena.attach(name, read_only=read_only, cpu_name=None if read_only else "shmalloc")
+
+
+def chosen(name: str | None) -> str:
+    """The name given, or that of the only arena that can be attached to.
+
+    Leaves with status 2 when no name was given and there is no arena, or more than one.
+    """
+    if name is not None:
+        return name
+    there = [info.name for info in list_arenas() if not info.problem]
+    if not there:
+        screen.usage("there is no arena on this machine; Arena.create() makes one")
+    if len(there) > 1:
+        screen.usage(f"there are several arenas, name one of: {', '.join(there)}")
+    return there[0]

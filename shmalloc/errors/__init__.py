@@ -1,0 +1,103 @@
+"""The exceptions of shmalloc: one class for each cause, with the facts as fields.
+
+Owns nothing: the classes are in the modules of this package, by subject. Must not know the core: ``shmalloc.codes``
+chooses the class for a code of the core.
+"""
+
+from shmalloc.errors.arena import (
+    ArenaClosed,
+    ArenaCorrupt,
+    ArenaError,
+    ArenaExists,
+    ArenaHalfMade,
+    ArenaInvalid,
+    ArenaNotFound,
+    ArenaTruncated,
+    ArenaVersionMismatch,
+    CpuSlotsExhausted,
+    NotAnArena,
+    OutOfMemory,
+    ReadOnly,
+    Stalled,
+)
+from shmalloc.errors.base import (
+    InvalidArgument,
+    NameTooLong,
+    ShmallocError,
+)
+from shmalloc.errors.item import (
+    DoubleFree,
+    ForeignItem,
+    ForkedItem,
+    InCallback,
+    ItemError,
+    ItemFreed,
+    MemoryModified,
+    MisalignedItem,
+    NotOwner,
+    StaleHandle,
+)
+from shmalloc.errors.queue import (
+    QueueBusy,
+    QueueEmpty,
+    QueueError,
+    QueueFull,
+    QueueNotFound,
+)
+from shmalloc.errors.zone import (
+    CallbackUnresolvable,
+    CtorFailed,
+    InitFailed,
+    TableFull,
+    ZoneBusy,
+    ZoneError,
+    ZoneExhausted,
+    ZoneGone,
+    ZoneMismatch,
+    ZoneNotFound,
+)
+
+__all__ = [
+    "ArenaClosed",
+    "ArenaCorrupt",
+    "ArenaError",
+    "ArenaExists",
+    "ArenaHalfMade",
+    "ArenaInvalid",
+    "ArenaNotFound",
+    "ArenaTruncated",
+    "ArenaVersionMismatch",
+    "CallbackUnresolvable",
+    "CpuSlotsExhausted",
+    "CtorFailed",
+    "DoubleFree",
+    "ForeignItem",
+    "ForkedItem",
+    "InCallback",
+    "InitFailed",
+    "InvalidArgument",
+    "ItemError",
+    "ItemFreed",
+    "MemoryModified",
+    "MisalignedItem",
+    "NameTooLong",
+    "NotAnArena",
+    "NotOwner",
+    "OutOfMemory",
+    "QueueBusy",
+    "QueueEmpty",
+    "QueueError",
+    "QueueFull",
+    "QueueNotFound",
+    "ReadOnly",
+    "ShmallocError",
+    "StaleHandle",
+    "Stalled",
+    "TableFull",
+    "ZoneBusy",
+    "ZoneError",
+    "ZoneExhausted",
+    "ZoneGone",
+    "ZoneMismatch",
+    "ZoneNotFound",
+]

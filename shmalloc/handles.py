@@ -1,0 +1,27 @@
+"""What pickles of items, zones and queues turn into in the receiving process. Owns nothing.
+
+An Item's pickle is a ticket: tens of bytes, zero copy. Making it closes the sender's Item; loading it adopts the item,
+once. A pickle that is thrown away leaves its item in transit until the sender's process ends.
+"""
+
+from shmalloc._native import Item
+from shmalloc.attachments import attached
+from shmalloc.queue import Queue
+from shmalloc.zone import Zone
+
+__all__ = ["adopt_item", "reopen_queue", "reopen_zone"]
+
+
+def adopt_item(name: str, uuid: int, handle: int) -> Item:
+    """Take over a pickled item. Raises: StaleHandle: adopted before. ArenaNotFound."""
+    return attached(name, uuid).adopt(handle)
+
+
+def reopen_zone(name: str, uuid: int, zone: str) -> Zone:
+    """Open a pickled zone. Raises: ZoneNotFound, ArenaNotFound, CallbackUnresolvable."""
+    return attached(name, uuid).zone(zone)
+
+
+def reopen_queue(name: str, uuid: int, queue: str) -> Queue:
+    """Open a pickled queue. Raises: ArenaNotFound."""
+    return attached(name, uuid).queue(queue)

@@ -1,0 +1,372 @@
+# attachment.pxi - one attachment of this process to one arena: its life, its pins, its lazy end. Owns struct sm_arena.
+#
+# Life: a zone handle with references (Zone objects, Items) holds one Python reference to its attachment, so the
+# attachment outlives everything that points into the mapping. close() ends use at once; the mapping goes when the last
+# of those objects does. Items with exported views are freed when their last view dies, everything else at close.
+
+cdef struct found: # an item that a walk over the slabs came across
+    sm_off_t item
+    uint64_t word
+
+
+cdef struct walk:
+    sm_arena *arena
+    void *skip # Attachment whose exported items are left out, or NULL
+    uint32_t cpu # only items held by this CPU; SM_CPU_NONE: any item of `zone` that is out
+    uint32_t zone
+    found *list
+    size_t n, room, most
+    bint broken # no memory for the list
+
+
+cdef void *block_begin(void *ctx) noexcept:
+    return <void *>PyEval_SaveThread()
+
+
+cdef int block_end(void *ctx, void *token) noexcept:
+    PyEval_RestoreThread(<PyThreadState *>token)
+    cdef Attachment at = <Attachment>ctx
+    if at.quiet:
+        return 0
+    try:
+        PyErr_CheckSignals()
+    except BaseException as exc:
+        at.pending = exc
+        return 1
+    return 0
+
+
+@cython.no_gc
+cdef class Attachment:
+    """One attachment to an arena; shmalloc.Arena adds names and policy."""
+    cdef sm_arena *a
+    cdef object __weakref__
+    cdef object pending # what a callback or signal handler raised inside the current call
+    cdef object nonsense # repr of a callback's meaningless return value
+    cdef str name_
+    cdef PyObject **zones # Zone objects by zone id, borrowed
+    cdef PyObject **exported # Items with views, borrowed
+    cdef uint32_t n_exported, room_exported
+    cdef int quiet # inside a drop: signals wait
+    cdef bint closed_, ended
+    cdef public bint unlink_on_last_close
+
+    @property
+    def name(self):
+        """The arena's name, as given to create or attach."""
+        return self.name_
+
+    @property
+    def closed(self):
+        """True after close(), and for an attachment that never came to be."""
+        return self.a == NULL or self.closed_
+
+    @property
+    def uuid(self):
+        """A random number that tells two arenas of one name apart."""
+        self.need()
+        return self.a.a_header.h_uuid
+
+    @property
+    def cpu_id(self):
+        """This process's CPU slot; None when read-only, or in a forked child before its first operation."""
+        self.need()
+        return None if self.a.a_cpu_id == SM_CPU_NONE else self.a.a_cpu_id
+
+    @property
+    def read_only(self):
+        """Whether this attachment may only look."""
+        self.need()
+        return not self.a.a_writable
+
+    @property
+    def max_size(self):
+        """Bytes that the data region may grow to."""
+        self.need()
+        return self.a.a_header.h_max_bytes
+
+    cdef int need(self) except -1:
+        if self.a == NULL or self.closed_:
+            raise failure(SM_CLOSED, {"arena": self.name_})
+        return 0
+
+    def _create(self, str name, int fd, uint64_t max_bytes, uint32_t cpus, uint32_t zones, uint32_t queues,
+                uint32_t types, bint fenced, bytes cpu_name):
+        """Format the empty object behind fd and attach to it."""
+        cdef sm_geometry g
+        memset(&g, 0, sizeof(g))
+        g.g_max_bytes = max_bytes
+        g.g_max_cpus = cpus
+        g.g_max_zones = zones
+        g.g_max_queues = queues
+        g.g_max_types = types
+        g.g_fenced = fenced
+        cdef sm_runtime rt = self.runtime(name)
+        self.begun(sm_arena_create(fd, &g, &rt, cpu_name, &self.a), fd, max_bytes, cpus)
+
+    def _attach(self, str name, int fd, bint writable, bytes cpu_name):
+        """Verify and map the object behind fd; claim a CPU slot if writable."""
+        cdef sm_runtime rt = self.runtime(name)
+        self.begun(sm_arena_attach(fd, writable, &rt, cpu_name, &self.a), fd, 0, 0)
+
+    cdef sm_runtime runtime(self, str name):
+        cdef sm_runtime rt
+        self.name_ = name
+        rt.rt_ctx = <void *>self
+        rt.rt_block_begin = block_begin
+        rt.rt_block_end = block_end
+        rt.rt_resolve = callback_resolve
+        rt.rt_release = callback_release
+        return rt
+
+    cdef int begun(self, sm_err err, int fd, uint64_t max_bytes, uint32_t cpus) except -1:
+        if err != SM_OK:
+            self.a = NULL
+            facts = header_facts(fd)
+            facts["subject"] = "arena"
+            if max_bytes: # nothing of what was to be made is left to be read
+                facts["max_bytes"] = max_bytes
+                facts["max_cpus"] = cpus
+            fail(self, err, facts)
+        self.zones = <PyObject **>calloc(self.a.a_header.h_max_zones, sizeof(PyObject *))
+        if self.zones == NULL:
+            sm_arena_close(self.a)
+            self.a = NULL
+            raise MemoryError
+        return 0
+
+    def close(self):
+        """Give the CPU slot back and end the use of this arena in this process.
+
+        Items without views are freed; views that were exported stay valid until the last of them dies. Always legal,
+        also twice.
+        Raises: InCallback: called from a ctor, dtor, init or fini. Stalled: a live peer did not let this CPU hand its
+        items back; the arena is closed all the same, and they are recovered once this process ends.
+        """
+        if self.a == NULL or self.closed_:
+            return
+        if self.a.a_inside:
+            raise failure(SM_IN_CALLBACK, {"arena": self.name_, "subject": "arena"})
+        self.closed_ = True
+        if self.n_exported == 0:
+            self.end()
+        else:
+            self.slow_only()
+            self.free_unexported()
+
+    cdef int slow_only(self) except -1:
+        """No inline allocation any more: every call reaches the check for closed_."""
+        cdef uint32_t i
+        for i in range(self.a.a_header.h_max_zones):
+            if self.a.a_zone[i] != NULL:
+                zone_slow_only(self.a.a_zone[i])
+        return 0
+
+    cdef int free_unexported(self) except -1:
+        """The first half of a lazy close."""
+        cdef walk w
+        cdef size_t i
+        cdef sm_zone *z
+        cdef sm_err err
+        if self.a.a_cpu_id == SM_CPU_NONE:
+            return 0
+        memset(&w, 0, sizeof(w))
+        w.arena = self.a
+        w.cpu = self.a.a_cpu_id
+        w.skip = <void *>self
+        w.most = <size_t>-1
+        sm_slab_each(self.a, 0, walk_slab, &w)
+        try:
+            for i in range(w.n):
+                err = sm_zone_by_id(self.a, SM_ST_ZONE(w.list[i].word), &z)
+                if err == SM_OK and not z.z_flags & SM_ZONE_KEEP:
+                    zone_slow_only(z)
+                    err = memory_free(z, self.a.a_base + w.list[i].item + z.z_item_off, NULL)
+                if err != SM_OK and err != SM_DOUBLE_FREE and err != SM_STALE:
+                    fail(self, err, {})
+        finally:
+            free(w.list)
+        return 0
+
+    cdef int end(self) except -1:
+        """Detaches; once. The mapping stays until nothing points into it."""
+        cdef sm_err err
+        if self.ended:
+            return 0
+        self.ended = True
+        err = sm_arena_detach(self.a)
+        self.slow_only()
+        if self.unlink_on_last_close:
+            FACE["last_close"](self)
+        if err != SM_OK:
+            fail(self, err, {"subject": "arena"})
+        return 0
+
+    def __del__(self):
+        if self.a != NULL and not self.closed_:
+            self.close()
+
+    def __dealloc__(self):
+        if self.a != NULL:
+            sm_arena_close(self.a)
+        free(self.zones)
+        free(self.exported)
+
+    def _after_fork(self):
+        """In the child: what belongs to the parent is given up."""
+        if self.a != NULL:
+            sm_arena_after_fork(self.a)
+            self.pending = None
+
+    def _fileno(self):
+        """The attachment's own descriptor of the object."""
+        if self.a == NULL:
+            raise failure(SM_CLOSED, {"arena": self.name_})
+        return self.a.a_fd
+
+    def _live_cpus(self):
+        """Also after close: (live, dead) CPUs by the arena's table."""
+        cdef sm_arena_stats s
+        if self.a == NULL:
+            raise failure(SM_CLOSED, {"arena": self.name_})
+        if sm_stats_arena(self.a, &s) != SM_OK:
+            return (1, 0)
+        return (s.as_live_cpus, s.as_dead_cpus)
+
+    def ensure_cpu(self):
+        """Claim a CPU slot now rather than at the first operation (a child after fork)."""
+        self.need()
+        cdef sm_err err = self.a.a_ensure(self.a) if self.a.a_cpu_id == SM_CPU_NONE else SM_OK
+        if err != SM_OK:
+            fail(self, err, {"subject": "arena"})
+
+    def reclaim(self, int level=1):
+        """Give unused pages back to the system; returns how many pages."""
+        cdef uint64_t pages = 0
+        self.need()
+        if level < SM_RECLAIM_TRIM or level > SM_RECLAIM_DRAIN_CPU:
+            refuse("level", level, "RECLAIM_TRIM, RECLAIM_DRAIN or RECLAIM_DRAIN_CPU")
+        cdef sm_err err = sm_arena_reclaim(self.a, <sm_reclaim>level, &pages)
+        if err != SM_OK:
+            fail(self, err, {"subject": "arena"})
+        return pages
+
+    def adopt(self, handle):
+        """Take over an item that was ticketed, or kept from a process that is gone.
+
+        Parameters: handle: what item.ticket() or item.handle gave.
+        Raises: StaleHandle: it was adopted already, or freed. NotOwner: a live process still holds it. ForeignItem: no
+        item of this arena.
+        Concurrency: any process; of two that adopt one handle, one gets the item.
+        """
+        cdef sm_handle h
+        cdef sm_zone *z = NULL
+        cdef void *mem = NULL
+        self.need()
+        handle_of(handle, &h)
+        cdef sm_err err = sm_zone_adopt(self.a, h, &z, &mem)
+        if err == SM_NOT_OWNER and sm_cpu_count_dead(self.a): # its holder may be dead, and nobody has noticed yet
+            err = self.a.a_recover(self.a)
+            if err == SM_OK:
+                err = sm_zone_adopt(self.a, h, &z, &mem)
+        if err != SM_OK:
+            fail(self, err, {"subject": "handle", "handle": handle})
+        forget(self)
+        return item_made(z, mem)
+
+    def malloc(self, size, *, type="default", int flags=2, timeout=None):
+        """Allocate size bytes from the size classes, malloc(9) style.
+
+        Parameters: size: bytes, 1 or more; type: what it is for, counted in malloc_types().
+        Returns: Item of exactly size bytes.
+        Raises: OutOfMemory, ZoneExhausted, TableFull (types).
+        Concurrency: any process.   Source: FreeBSD malloc(9).
+
+        >>> with shmalloc.Arena.create(name) as arena:
+        ...     item = arena.malloc(100, type="label")
+        ...     len(item)
+        100
+        """
+        cdef uint32_t id = 0
+        cdef sm_zone *z = NULL
+        cdef void *mem = NULL
+        cdef uint64_t nbytes = count_of("size", size, 1)
+        cdef bytes raw = name_of("type", type, SM_NAME_BYTES - 1)
+        cdef int64_t ns = timeout_ns(timeout)
+        self.need()
+        cdef sm_err err = sm_malloc_type(self.a, raw, &id)
+        if err != SM_OK:
+            fail(self, err, {"subject": "type", "name": type, "most": self.a.a_header.h_max_types})
+        err = sm_malloc(self.a, nbytes, id, flags_of(flags), ns, &z, &mem)
+        if err != SM_OK:
+            fail(self, err, {"subject": "malloc", "asked_bytes": nbytes, "name": type, "waited": seconds_of(ns)})
+        forget(self)
+        return item_made(z, mem)
+
+
+cdef void zone_slow_only(sm_zone *z) noexcept:
+    z.z_plain = False
+    z.z_fast_cpu = &z.z_arena.a_orphan # its claim is always raised
+    z.z_fast_bytes = 0
+
+
+cdef dict header_facts(int fd):
+    """What is known of an object that could not be attached."""
+    cdef sm_header_shm h
+    cdef uint64_t free_bytes = 0
+    cdef off_t size = lseek(fd, 0, SEEK_END)
+    memset(&h, 0, sizeof(h))
+    sm_os_free_space(fd, &free_bytes)
+    if size > 0: # an empty one would be waited for
+        sm_arena_verify(fd, &h)
+    return {"version": h.h_version, "want_version": SM_LAYOUT_VERSION, "max_bytes": h.h_max_bytes,
+            "max_cpus": h.h_max_cpus, "free_bytes": free_bytes}
+
+
+cdef int flags_of(int flags) except -1:
+    """M_WAITOK is the default; unknown bits and NOWAIT|WAITOK are refused."""
+    if flags & ~SM_M_FLAGS or (flags & 3) == 3:
+        refuse("flags", flags, "M_WAITOK or M_NOWAIT, with M_ZERO, M_NOVM or M_USE_RESERVE")
+    return flags if flags & 3 else flags | SM_M_WAITOK
+
+
+cdef int walk_slab(const sm_slab_ref *s, void *ctx) noexcept:
+    """Notes the items of one slab that the walk asks for; nonzero stops it."""
+    cdef walk *w = <walk *>ctx
+    cdef uint32_t i
+    cdef uint64_t word
+    cdef sm_kind kind
+    cdef size_t room
+    cdef found *grown
+    for i in range(w.arena.a_kegs[s.sr_keg].k_items):
+        word = sm_load_rlx(&s.sr_words[i])
+        kind = SM_ST_KIND(word)
+        if w.cpu != SM_CPU_NONE:
+            if kind != SM_HELD or SM_ST_CPU(word) != w.cpu or is_exported(w.skip, &s.sr_words[i]):
+                continue
+        elif SM_ST_ZONE(word) != w.zone or kind < SM_CONSTRUCTING or kind > SM_TICKETED:
+            continue
+        if w.n == w.room:
+            room = w.room * 2 if w.room else 64
+            grown = <found *>realloc(w.list, room * sizeof(found))
+            if grown == NULL:
+                w.broken = True
+                return 1
+            w.list = grown
+            w.room = room
+        w.list[w.n].item = sm_slab_item(w.arena, s, i)
+        w.list[w.n].word = word
+        w.n += 1
+        if w.n >= w.most:
+            return 1
+    return 0
+
+
+cdef bint is_exported(void *at, const uint64_t *word) noexcept:
+    cdef uint32_t i
+    if at == NULL:
+        return False
+    for i in range((<Attachment>at).n_exported):
+        if (<Item>(<Attachment>at).exported[i]).b.word == word:
+            return True
+    return False

@@ -1,0 +1,132 @@
+# catalogue.pxi - the core's constant tables and the door for companions. Owns nothing.
+
+cdef extern from *:
+    """
+    struct row3 { const char *name; int rank; const char *text; };
+    #define ROW_LOCK(id, name, rank, text) {name, rank, text},
+    #define ROW_FAULT(id, name, err, text) {name, err, text},
+    static const struct row3 lock_rows[] = {SM_LOCK_CLASSES(ROW_LOCK)};
+    static const struct row3 fault_rows[] = {SM_FAULT_POINTS(ROW_FAULT)};
+    """
+    cdef struct row3:
+        const char *name
+        int rank
+        const char *text
+    row3 *lock_rows
+    row3 *fault_rows
+
+
+def lock_classes():
+    """(name, rank, text) of the core's lock classes, in their order."""
+    cdef int i
+    return tuple([(lock_rows[i].name.decode(), lock_rows[i].rank, lock_rows[i].text.decode())
+                  for i in range(SM_LC_COUNT)])
+
+
+def fault_points():
+    """(name, name of the error it makes, text) of the core's fault points."""
+    cdef int i
+    return tuple([(fault_rows[i].name.decode(), (<bytes>sm_err_name(<sm_err>fault_rows[i].rank)).decode(),
+                   fault_rows[i].text.decode()) for i in range(SM_FP_COUNT)])
+
+
+def invariants():
+    """(number, title) of the invariants that check looks at."""
+    cdef uint32_t i
+    return tuple([(i, sm_check_title(i).decode()) for i in range(1, SM_INVARIANTS + 1)])
+
+
+def tunables():
+    """(name, default, least, most, text) of the tunables, in their order."""
+    cdef int i
+    return tuple([(sm_tunable_info[i].ti_name.decode(), sm_tunable_info[i].ti_default, sm_tunable_info[i].ti_least,
+                   sm_tunable_info[i].ti_most, sm_tunable_info[i].ti_text.decode()) for i in range(SM_TU_COUNT)])
+
+
+def tunable_get(Attachment at not None, int place):
+    """The value of the tunable at this place of the catalogue."""
+    at.need()
+    if not 0 <= place < SM_TU_COUNT:
+        refuse("place", place, f"0 .. {SM_TU_COUNT - 1}")
+    return sm_tunable_get(at.a, <sm_tunable>place)
+
+
+def tunable_set(Attachment at not None, int place, value):
+    """Set the tunable at this place of the catalogue."""
+    at.need()
+    if not 0 <= place < SM_TU_COUNT:
+        refuse("place", place, f"0 .. {SM_TU_COUNT - 1}")
+    cdef sm_err err = sm_tunable_set(at.a, <sm_tunable>place, <int64_t>value)
+    if err != SM_OK:
+        fail(at, err, {"subject": "tunable", "argument": sm_tunable_info[place].ti_name.decode(), "value": value,
+                       "allowed": f"{sm_tunable_info[place].ti_least} .. {sm_tunable_info[place].ti_most}"})
+
+
+def errors():
+    """(name, text) of the core's error codes."""
+    out = []
+    cdef int i = 0
+    while (<bytes>sm_err_name(<sm_err>i)) != b"SM_UNKNOWN":
+        out.append(((<bytes>sm_err_name(<sm_err>i)).decode(), (<bytes>sm_err_text(<sm_err>i)).decode()))
+        i += 1
+    return tuple(out)
+
+
+def read_header(int fd):
+    """Look at an object without mapping it.
+
+    Returns: (name of the error code, "SM_OK" for a good header; dict of header fields as far as they could be read).
+    """
+    cdef sm_header_shm h
+    memset(&h, 0, sizeof(h))
+    cdef sm_err err = sm_arena_verify(fd, &h)
+    return (<bytes>sm_err_name(err)).decode(), {
+        "version": h.h_version, "object_bytes": h.h_object_bytes, "max_bytes": h.h_max_bytes, "uuid": h.h_uuid,
+        "created_ns": h.h_created_ns, "owner_uid": h.h_owner_uid, "creator_pid": h.h_creator_pid,
+        "max_cpus": h.h_max_cpus, "max_zones": h.h_max_zones, "max_queues": h.h_max_queues, "flags": h.h_flags}
+
+
+cdef struct hook_door: # what the capsule points at; the companions' C declares the same
+    sm_arena *arena
+    void (*set_hooks)(sm_arena *a, const sm_hooks *hooks) noexcept
+
+
+cdef void door_close(object capsule) noexcept:
+    cdef hook_door *door = <hook_door *>PyCapsule_GetPointer(capsule, SM_HOOKS_CAPSULE)
+    cdef void *at = PyCapsule_GetContext(capsule)
+    free(door)
+    Py_DECREF(<object>at)
+
+
+def hooks_capsule(Attachment at not None):
+    """A PyCapsule named "shmalloc._native.hooks" for a companion's C code.
+
+    It points at struct { struct sm_arena *arena; void (*set_hooks)(struct sm_arena *, const struct sm_hooks *); }: the
+    companion calls door->set_hooks(door->arena, &its_table), with NULL to disarm. The capsule keeps the attachment's
+    mapping alive; its context is the Attachment object.
+    """
+    cdef hook_door *door
+    at.need()
+    door = <hook_door *>malloc(sizeof(hook_door))
+    if door == NULL:
+        raise MemoryError
+    door.arena = at.a
+    door.set_hooks = sm_arena_set_hooks
+    capsule = PyCapsule_New(door, SM_HOOKS_CAPSULE, door_close)
+    Py_INCREF(at)
+    PyCapsule_SetContext(capsule, <void *>at)
+    return capsule
+
+
+def offered():
+    """The core's numbers that Python code uses by name."""
+    return {
+        "M_NOWAIT": SM_M_NOWAIT, "M_WAITOK": SM_M_WAITOK, "M_ZERO": SM_M_ZERO, "M_NOVM": SM_M_NOVM,
+        "M_USE_RESERVE": SM_M_USE_RESERVE, "RECLAIM_TRIM": <int>SM_RECLAIM_TRIM,
+        "RECLAIM_DRAIN": <int>SM_RECLAIM_DRAIN, "RECLAIM_DRAIN_CPU": <int>SM_RECLAIM_DRAIN_CPU,
+        "ZONE_REFCNT": SM_ZONE_REFCNT, "ZONE_SECONDARY": SM_ZONE_SECONDARY, "ZONE_NOBUCKET": SM_ZONE_NOBUCKET,
+        "ZONE_MAXBUCKET": SM_ZONE_MAXBUCKET, "ZONE_OFFPAGE": SM_ZONE_OFFPAGE, "ZONE_NOFREE": SM_ZONE_NOFREE,
+        "ZONE_MALLOC": SM_ZONE_MALLOC, "ZONE_RUNS": SM_ZONE_RUNS, "ZONE_TRASH": SM_ZONE_TRASH,
+        "ZONE_REDZONE": SM_ZONE_REDZONE, "ZONE_KEEP": SM_ZONE_KEEP, "ZONE_INTERNAL": SM_ZONE_INTERNAL,
+        "ZONE_ZINIT": SM_ZONE_ZINIT, "ZONE_USER_FLAGS": SM_ZONE_USER_FLAGS, "ARENA_FENCED": SM_ARENA_FENCED,
+        "NAME_BYTES": SM_NAME_BYTES, "CALLBACK_BYTES": SM_CALLBACK_BYTES, "LAYOUT_VERSION": SM_LAYOUT_VERSION}

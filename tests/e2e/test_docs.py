@@ -1,0 +1,56 @@
+"""What the pages about the Python API and the command line show is so."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python-api.md").read_text(), re.DOTALL)
+COMMANDS = re.findall(r"^\$ shmalloc (\S+)(.*)$", (ROOT / "docs/cli.md").read_text(), re.MULTILINE)
+
+
+def name_of(example: str) -> str:
+    found = re.search(r'"doc-(\w+)"', example)
+    assert found, "an example names its arena doc-something"
+    return found[1]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
+def test_an_example_of_the_python_api_runs_as_it_stands(example: str, tmp_path: Path) -> None:
+    name = f"doc-{os.getpid()}-{name_of(example)}"
+    script = tmp_path / "example.py"
+    script.write_text(example.replace(f"doc-{name_of(example)}", name))
+    run = subprocess.run(
+        [sys.executable, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    left = Path(f"/dev/shm/shmalloc.{name}")
+    remained = left.exists()
+    left.unlink(missing_ok=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout
+    assert not remained
+
+
+def test_both_pages_have_examples() -> None:
+    assert len(EXAMPLES) >= 8
+    assert {command for command, _ in COMMANDS} == {"ls", "stat", "check", "gc", "sysctl"}
+
+
+@pytest.mark.parametrize("command", sorted({command for command, _ in COMMANDS}))
+def test_every_option_that_the_page_shows_exists(command: str) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "shmalloc.cli", command, "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "COLUMNS": "200"},
+    ).stdout
+    shown = {
+        word for name, rest in COMMANDS if name == command for word in rest.split() if re.match(r"--?[a-zA-Z]", word)
+    }
+    assert [option for option in shown if not re.search(rf"(?<![\w-]){option}(?![\w-])", said)] == []

@@ -1,0 +1,140 @@
+"""What child processes of the tests do. Module-level, so that every start method finds it."""
+
+import hashlib
+import os
+import random
+from multiprocessing.connection import Connection
+from typing import Any
+
+import shmalloc
+from shmalloc import Arena, CpuSlotsExhausted, Item, Queue, Zone
+
+
+def stamp(mem: memoryview, size: int, arg: object, how: int) -> None:
+    """A ctor: the pid of the process that ran it."""
+    mem[:8] = os.getpid().to_bytes(8, "little")
+
+
+def who_constructs(name: str) -> tuple[int, int]:
+    """(pid in a freshly constructed item, own pid)."""
+    with Arena.attach(name) as arena:
+        item = arena.zone("z").alloc()
+        return int.from_bytes(item[:8], "little"), os.getpid()
+
+
+def receive_item(item: Item) -> tuple[bytes, int | None]:
+    """Reads an item that came as an argument."""
+    return item.read(5), item.zone.arena.cpu_id
+
+
+def use_handles(arena: Arena, zone: Zone, queue: Queue) -> str:
+    """Uses what came as arguments, and answers through the queue."""
+    item = zone.alloc()
+    item.write(b"from the child")
+    queue.put(item, timeout=30)
+    return f"{arena.name} {zone.name} {queue.name}"
+
+
+def produce(name: str, seed: int, count: int) -> None:
+    """Sends count items of random bytes, each with its digest in front."""
+    rng = random.Random(seed)
+    with Arena.attach(name) as arena:
+        zone, queue = arena.zone("packet"), arena.queue("q")
+        for _ in range(count):
+            item = zone.alloc(timeout=30)
+            body = rng.randbytes(rng.randint(1, 200))
+            item.write(hashlib.sha256(body).digest())
+            item[32] = len(body)
+            item.write(body, 33)
+            queue.put(item, timeout=30)
+
+
+def consume(name: str, count: int) -> int:
+    """Receives count items and frees them here. Returns: how many were damaged."""
+    damaged = 0
+    with Arena.attach(name) as arena:
+        queue = arena.queue("q")
+        for _ in range(count):
+            item = queue.get(timeout=30)
+            body = item.read(item[32], 33)
+            damaged += item.read(32) != hashlib.sha256(body).digest()
+            item.free()
+    return damaged
+
+
+def attach_or_say_why(name: str, go: Connection) -> str:
+    """Attaches, says so and stays until told to go."""
+    try:
+        arena = Arena.attach(name)
+    except CpuSlotsExhausted as error:
+        go.send("full")
+        return str(error.max_cpus)
+    with arena:
+        go.send("in")
+        go.recv()
+    return "attached"
+
+
+def hold_and_vanish(name: str, count: int, ready: Connection) -> None:
+    """Holds items and dies without a word."""
+    arena = Arena.attach(name)
+    items = arena.zone("z").alloc_many(count)
+    ready.send([item.handle for item in items])
+    os._exit(0)
+
+
+def wait_at_limit(name: str, ready: Connection) -> str:
+    """Sleeps at the zone's limit until somebody frees, or a signal comes."""
+    with Arena.attach(name) as arena:
+        zone = arena.zone("z")
+        ready.send("waiting")
+        try:
+            zone.alloc(timeout=50).free()
+        except KeyboardInterrupt:
+            return "interrupted"
+        return "got one"
+
+
+def touch_inherited(arena: Arena, item: Item, freed: list[Item]) -> dict[str, Any]:
+    """In a forked child: tries everything with the parent's item."""
+    names = {}
+    uses = {
+        "getitem": lambda: item[0],
+        "setitem": lambda: item.__setitem__(0, 1),
+        "read": item.read,
+        "write": lambda: item.write(b"x"),
+        "view": lambda: memoryview(item),
+        "free": item.free,
+        "ticket": item.ticket,
+        "handle": lambda: item.handle,
+        "put": lambda: arena.queue("q").put(item, timeout=0),
+        "free_many": lambda: arena.zone("z").free_many([item]),
+    }
+    for moment in ("before", "after"):
+        for use, call in uses.items():
+            try:
+                call()
+                names[f"{use} {moment}"] = "nothing"
+            except shmalloc.ShmallocError as error:
+                names[f"{use} {moment}"] = type(error).__name__
+        arena.zone("z").alloc().free()  # claims a slot of this process's own
+    freed.clear()
+    return {"uses": names, "cpu": arena.cpu_id, "freed": item.freed}
+
+
+def churn(name: str, seed: int, rounds: int) -> int:
+    """Allocates and frees at random; some items are left to the exit."""
+    rng = random.Random(seed)
+    held: list[Item] = []
+    with Arena.attach(name) as arena:
+        zones = [arena.zone("small"), arena.zone("large")]
+        for _ in range(rounds):
+            if held and rng.random() < 0.5:
+                item = held.pop(rng.randrange(len(held)))
+                assert item[0] == item[len(item) - 1]
+                item.free()
+            else:
+                item = rng.choice(zones).alloc()
+                item[0] = item[len(item) - 1] = rng.randint(0, 255)
+                held.append(item)
+    return len(held)
