@@ -1,0 +1,84 @@
+"""The main job in one command: real packets, four processes, a page at the end."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A finished demo: where it ran, what it said, what it left in shared memory."""
+
+    directory: Path
+    code: int
+    out: str
+    err: str
+    left: list[Path]
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """One demo for all tests, in a directory of its own, without a terminal."""
+    directory = tmp_path_factory.mktemp("demo")
+    with subprocess.Popen(
+        [sys.executable, "-m", "workloads", "demo", "--seconds", "2"],
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=100)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            raise
+    left = list(Path("/dev/shm").glob(f"*workloads-packets-{process.pid}-*"))
+    return Demo(directory, process.returncode, out, err, left)
+
+
+def rows(text: str, head: str) -> list[list[str]]:
+    """The rows of the plain table under a line of heads."""
+    lines = [line.split() for line in text.splitlines()]
+    start = lines.index(head.split()) + 1
+    return lines[start : lines.index([], start)]
+
+
+def test_the_demo_is_clean(ended: Demo) -> None:
+    assert (ended.code, ended.err, ended.left) == (0, "", [])
+    assert re.search(r"^check: clean; .* leaked items: 0$", ended.out, re.MULTILINE)
+    assert re.search(r"^Clean: [\d,]+ items verified, no violation, nothing leaked", ended.out, re.MULTILINE)
+
+
+def test_the_zones_are_shown_as_vmstat_does_and_nothing_is_used(ended: Demo) -> None:
+    zones = {
+        row[0]: [int(cell) for cell in row[1:]] for row in rows(ended.out, "ITEM SIZE LIMIT USED FREE REQ FAIL SLEEP")
+    }
+    for name in ("frame.256", "frame.2048"):
+        size, limit, used, free, requests, _, _ = zones[name]
+        assert (str(size) == name.split(".")[1], limit > 0, used, free > 0, requests > 0) == (True, True, 0, True, True)
+
+
+def test_four_processes_allocated_and_freed(ended: Demo) -> None:
+    table = rows(ended.out, "RANK PID CORE OPS OPS/S SEALED VERIFIED REMOTE VIOLATIONS")
+    assert [row[0] for row in table] == ["0", "1", "2", "3"]
+    assert len({row[1] for row in table}) == 4
+    for row in table:
+        ops, _, sealed, verified, remote, violations = (int(cell) for cell in row[3:])
+        # Every frame that was done here had been allocated elsewhere.
+        assert (ops > 0, sealed > 0, verified >= ops, remote, violations) == (True, True, True, ops, 0)
+
+
+def test_the_last_line_names_the_page(ended: Demo) -> None:
+    assert ended.out.splitlines()[-1] == "report: out/report.html"
+    page = (ended.directory / "out" / "report.html").read_text()
+    assert page.count("<svg") >= 4
+    assert "frame.2048" in page
+    assert "Clean: no invariant is broken." in page
+    assert not re.search(r"(src|href)\s*=|url\(|@import|<script", page)

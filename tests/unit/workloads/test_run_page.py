@@ -1,0 +1,102 @@
+"""The page is one valid document that loads nothing and shows what was found."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import msgspec
+
+from workloads.histogram import BINS
+from workloads.records import RunResult
+from workloads.report.histogram_figure import duration_text, histogram_figure, round_durations
+from workloads.report.run_page import rates, run_page
+
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+
+
+class Reader(HTMLParser):
+    """Collects tags and attributes, and tags that were not closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag that closes itself."""
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        """Compare with what is open."""
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    return reader
+
+
+def test_the_page_is_well_formed(result: RunResult) -> None:
+    reader = read(run_page(result))
+    assert (reader.open, reader.wrong) == ([], [])
+    assert reader.tags.count("svg") == 3
+    assert reader.tags.count("html") == 1
+
+
+def test_the_page_loads_nothing(result: RunResult) -> None:
+    page = run_page(result)
+    reader = read(page)
+    assert not {"script", "link", "img", "iframe", "object"} & set(reader.tags)
+    loads = [value for name, value in reader.attributes if name in ("src", "href", "xlink:href", "data", "action")]
+    assert loads == []
+    assert not re.search(r"url\(|@import", page)
+
+
+def test_what_was_found_is_on_the_page_and_cannot_act(result: RunResult) -> None:
+    page = run_page(result)
+    assert "Not clean: 1 violation, 3 leaked items, 1 finding of check" in page
+    assert "item 4096 is in two" in page
+    assert "&lt;script src=" in page
+    assert "<script" not in page
+
+
+def test_a_clean_run_says_so(result: RunResult) -> None:
+    clean = msgspec.structs.replace(result, violations=[], findings=[], leaked_items=0, ok=True)
+    page = run_page(clean)
+    assert "Clean: 10,000 items verified" in page
+    assert "Violations" not in page
+
+
+def test_both_colour_schemes_are_styled(result: RunResult) -> None:
+    assert "prefers-color-scheme: dark" in run_page(result)
+
+
+def test_a_steady_worker_has_a_steady_rate(result: RunResult) -> None:
+    assert rates(result.workers[0], [0.5, 1.0, 1.5, 2.0]) == [5000.0] * 4
+
+
+def test_a_histogram_without_samples_is_not_drawn() -> None:
+    assert histogram_figure([0] * BINS, caption="none") == ""
+
+
+def test_round_durations_stay_within_their_range() -> None:
+    assert round_durations(90, 1100) == [100.0, 200.0, 500.0, 1000.0]
+    assert round_durations(90, 2e6) == [100.0, 1e3, 1e4, 1e5, 1e6]
+
+
+def test_durations_are_written_in_their_unit() -> None:
+    assert [duration_text(t) for t in (1, 999, 1500, 2e6, 3e9)] == ["1 ns", "999 ns", "1.5 µs", "2 ms", "3 s"]

@@ -1,0 +1,157 @@
+"""Compiles the benchmark programs on demand, once for each state of their sources.
+
+Owns the build cache ($XDG_CACHE_HOME/shmalloc-bench, or a private temporary directory when that cannot be written).
+Must not run what it builds. What is missing is reported as Unavailable with the package to install.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+SOURCES = Path(__file__).resolve().parent / "c"
+COMPILE_TIMEOUT_S = 180
+FLAGS = ("-O3", "-g", "-DNDEBUG", "-D_GNU_SOURCE=")  # as the build of the library itself; peers get the same
+
+
+class Unavailable(Exception):
+    """Something cannot be measured here; the text is the reason that the report shows."""
+
+
+def find_compiler(*names: str) -> str | None:
+    """The first of these programs that is installed."""
+    for name in names:
+        found = shutil.which(name)
+        if found is not None:
+            return found
+    return None
+
+
+def need_compiler(*names: str, package: str) -> str:
+    """A compiler's path. Raises Unavailable: none is installed."""
+    found = find_compiler(*names)
+    if found is None:
+        raise Unavailable(f"no compiler ({', '.join(names)}): apt package {package}")
+    return found
+
+
+def core_sources() -> tuple[Path, tuple[Path, ...]]:
+    """Directory to include from, and the C files of shmalloc's core.
+
+    Raises Unavailable: the installation came without them (they are in the sdist and in an editable install).
+    """
+    spec = find_spec("shmalloc")
+    for place in (spec.submodule_search_locations or ()) if spec is not None else ():
+        core = Path(place) / "core"
+        if (core / "shmalloc.h").is_file():
+            files = tuple(sorted(core.rglob("*.c")))
+            if files:
+                return core, files
+    raise Unavailable("shmalloc's C sources are not in this installation: run from a checkout (pip install -e .)")
+
+
+def cache_directory() -> Path:
+    """Where the built programs live between runs."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    place = Path(base) / "shmalloc-bench"
+    try:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="shmalloc-bench-"))
+    return place if os.access(place, os.W_OK | os.X_OK) else Path(tempfile.mkdtemp(prefix="shmalloc-bench-"))
+
+
+def fingerprint(commands: Iterable[str], files: Iterable[Path]) -> str:
+    """A name for one state of sources and flags."""
+    digest = hashlib.sha256()
+    for word in commands:
+        digest.update(word.encode() + b"\0")
+    for path in sorted(files):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def run_tool(command: Sequence[str], what: str, cwd: Path | None = None) -> None:
+    """Runs a compiler. Raises Unavailable with its first complaint."""
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False, cwd=cwd)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{what}: {error}") from error
+    if told.returncode != 0:
+        lines = told.stderr.splitlines()
+        complaint = next((line for line in lines if "error" in line or "undefined" in line), told.stderr[-200:].strip())
+        raise Unavailable(f"{what} does not compile: {complaint.strip()}")
+
+
+def core_archive(cache: Path) -> tuple[Path, Path]:
+    """Include directory and a static library of the core, built when its sources changed."""
+    compiler = need_compiler("cc", "gcc", "clang", package="gcc")
+    include, sources = core_sources()
+    headers = tuple(include.rglob("*.h"))
+    place = cache / f"core-{fingerprint((compiler, *FLAGS), (*sources, *headers))}"
+    archive = place / "libcore.a"
+    if not archive.exists():
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            objects = []
+            for source in sources:
+                target = Path(scratch) / (str(source.relative_to(include)).replace(os.sep, "_") + ".o")
+                run_tool(
+                    [compiler, *FLAGS, "-std=gnu11", f"-I{include}", f"-I{include.parent}",
+                     "-c", str(source), "-o", str(target)],
+                    source.name,
+                )  # fmt: skip
+                objects.append(str(target))
+            made = Path(scratch) / "libcore.a"
+            run_tool([find_compiler("ar", "gcc-ar") or "ar", "rcs", str(made), *objects], "libcore.a")
+            place.mkdir(exist_ok=True)
+            made.replace(archive)
+    return include, archive
+
+
+def pkg_config(module: str, *, package: str) -> list[str]:
+    """Compile flags of an installed library. Raises Unavailable: it is not installed."""
+    tool = find_compiler("pkg-config", "pkgconf")
+    if tool is None:
+        raise Unavailable("not installed: apt package pkg-config")
+    told = subprocess.run([tool, "--cflags", module], capture_output=True, text=True, timeout=20, check=False)
+    if told.returncode != 0:
+        raise Unavailable(f"not installed: apt package {package}")
+    return told.stdout.split()
+
+
+def build_program(
+    source: str,
+    *,
+    cache: Path,
+    flags: Sequence[str] = (),
+    libraries: Sequence[str] = (),
+    with_core: bool = False,
+) -> Path:
+    """The executable made from one file of workloads/bench/c. Raises Unavailable with the reason."""
+    path = SOURCES / source
+    if not path.is_file():
+        raise Unavailable(f"{source} is not in this installation")
+    plus = path.suffix == ".cpp"
+    compiler = need_compiler("c++", "g++", package="g++") if plus else need_compiler("cc", "gcc", package="gcc")
+    command = [compiler, *FLAGS, "-std=gnu++17" if plus else "-std=gnu11", *flags, f"-I{SOURCES}"]
+    files = [path, *SOURCES.glob("*.h")]
+    tail: list[str] = []
+    if with_core:
+        include, archive = core_archive(cache)
+        command += [f"-I{include}", f"-I{include.parent}"]
+        files.append(archive)
+        tail.append(str(archive))
+    tail += [*libraries, "-lm", "-lrt", "-lpthread"]
+    program = cache / f"{path.stem}-{fingerprint((*command, *tail), files)}"
+    if not program.exists():
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            made = Path(scratch) / path.stem
+            run_tool([*command, str(path), "-o", str(made), *tail], source)
+            made.replace(program)
+    return program

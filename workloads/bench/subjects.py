@@ -1,0 +1,139 @@
+"""The C programs and what each of them answers. Owns the list of native subjects and where their libraries come from;
+runs nothing."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from workloads.bench.build import Unavailable, build_program, find_compiler, pkg_config
+from workloads.bench.targets import BULK, DPDK, GLIBC, INLINE
+
+
+class Question(msgspec.Struct, frozen=True):
+    """One case that a program answers under a subject's name."""
+
+    case: str
+    subject: str
+    command: str
+    note: str = ""
+
+
+class Launch(msgspec.Struct, frozen=True):
+    """A built program and the environment it needs."""
+
+    path: Path
+    environment: dict[str, str] = {}
+
+
+class Native(msgspec.Struct, frozen=True):
+    """A program of workloads/bench/c: how to get it, and its questions."""
+
+    name: str
+    prepare: Callable[[Path], Launch]
+    questions: tuple[Question, ...]
+
+
+def _ours(source: str) -> Callable[[Path], Launch]:
+    def prepare(cache: Path) -> Launch:
+        return Launch(build_program(source, cache=cache, with_core=True))
+
+    return prepare
+
+
+def _malloc(library: str | None, package: str) -> Callable[[Path], Launch]:
+    def prepare(cache: Path) -> Launch:
+        program = build_program("peer_malloc.c", cache=cache, flags=("-fno-builtin-malloc", "-fno-builtin-free"))
+        if library is None:
+            return Launch(program, {"LD_PRELOAD": ""})
+        return Launch(program, {"LD_PRELOAD": str(shared_library(library, package=package))})
+
+    return prepare
+
+
+def _dpdk(cache: Path) -> Launch:
+    flags = pkg_config("libdpdk", package="libdpdk-dev")
+    program = build_program(
+        "peer_dpdk.c", cache=cache, flags=flags, libraries=("-lrte_mempool", "-lrte_ring", "-lrte_eal")
+    )
+    return Launch(program, {"RUNTIME_DIRECTORY": str(cache)})  # where EAL puts its run-time files
+
+
+def _boost(cache: Path) -> Launch:
+    if not any(Path(place, "boost/interprocess").is_dir() for place in ("/usr/include", "/usr/local/include")):
+        raise Unavailable("not installed: apt package libboost-dev")
+    return Launch(build_program("peer_boost.cpp", cache=cache))
+
+
+def shared_library(stem: str, *, package: str) -> Path:
+    """Path of a library that the dynamic linker knows. Raises Unavailable: it knows none of that name."""
+    tool = find_compiler("ldconfig", "/sbin/ldconfig")
+    if tool is not None:
+        told = subprocess.run([tool, "-p"], capture_output=True, text=True, timeout=20, check=False)
+        for line in told.stdout.splitlines():
+            name, _, path = line.strip().partition(" => ")
+            if name.startswith(f"{stem}.so"):
+                return Path(path)
+    raise Unavailable(f"not installed: apt package {package}")
+
+
+_MALLOC = ("pair", "singles")
+
+
+def _malloc_questions(subject: str) -> tuple[Question, ...]:
+    return tuple(Question(f"c.{name}", subject, name) for name in _MALLOC)
+
+
+NATIVES: tuple[Native, ...] = (
+    Native(
+        "ours_pair",
+        _ours("ours_pair.c"),
+        (
+            Question("c.pair", INLINE, "pair"),
+            Question("c.pair", "shmalloc, calls", "pair_call"),
+            Question("c.singles", INLINE, "singles"),
+            Question("c.bulk", BULK, "bulk"),
+            Question("c.first_use", "shmalloc, cold", "cold", "new pages"),
+            Question("c.first_use", "shmalloc, after prealloc", "prealloc"),
+        ),
+    ),
+    Native("glibc", _malloc(None, "libc6"), _malloc_questions(GLIBC)),
+    Native("dpdk", _dpdk, (
+        Question("c.pair", DPDK, "pair"),
+        Question("c.bulk", DPDK, "bulk"),
+        Question("c.cross", DPDK, "cross", "fork, a cache each, rte_ring by 64"),
+        Question("c.cross_bulk", DPDK, "cross_bulk", "fork, a cache each, rte_ring by 64"),
+    )),
+    Native("tcmalloc", _malloc("libtcmalloc_minimal", "libtcmalloc-minimal4"), _malloc_questions("tcmalloc")),
+    Native("jemalloc", _malloc("libjemalloc", "libjemalloc2"), _malloc_questions("jemalloc")),
+    Native("mimalloc", _malloc("libmimalloc", "libmimalloc2.0"), _malloc_questions("mimalloc")),
+    Native("boost", _boost, (
+        Question("c.pair", "Boost cached_adaptive_pool", "pair"),
+        Question("c.pair", "Boost managed_shared_memory", "segment"),
+        Question("c.singles", "Boost cached_adaptive_pool", "singles"),
+        Question("c.cross", "Boost cached_adaptive_pool", "cross", "a one-to-one ring of offsets"),
+    )),
+    Native(
+        "ours_duo",
+        _ours("ours_duo.c"),
+        (
+            Question("c.cross", INLINE, "cross", "queue by 64"),
+            Question("c.cross_bulk", BULK, "cross_bulk", "queue by 64"),
+            Question("c.scaling", INLINE, "scaling"),
+        ),
+    ),
+    Native(
+        "ours_arena",
+        _ours("ours_arena.c"),
+        (
+            Question("c.attach", "shmalloc", "attach"),
+            Question("c.create", "shmalloc", "create"),
+            Question("c.create_bytes", "shmalloc", "create_bytes"),
+            Question("c.overhead_2048", "shmalloc", "overhead_2048"),
+            Question("c.overhead_256", "shmalloc", "overhead_256"),
+        ),
+    ),
+)  # fmt: skip

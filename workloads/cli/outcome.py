@@ -1,0 +1,93 @@
+"""What a finished run prints: JSON, tables, a page, and the exit status that follows from it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from shmalloc.cli import screen
+from shmalloc.report.page import write_page
+from shmalloc.report.tables import cpu_table, type_table, zone_table
+from workloads.capture import BadCapture
+from workloads.cli.progress import progress_bar
+from workloads.records import RunResult, Settings, encode_result
+from workloads.registry import UnknownWorkload
+from workloads.report.run_page import run_page
+from workloads.report.tables import verdict, violation_table, worker_table
+from workloads.runner import run_workload
+
+FOUND = 1
+USAGE = 2
+
+
+def carry_out(settings: Settings) -> RunResult:
+    """Run with a progress bar. Leaves with status 2 when what was asked for does not exist or cannot be read."""
+    try:
+        with progress_bar(f"{settings.workload}, {settings.cpus} processes", settings.seconds) as progress:
+            return run_workload(settings, progress)
+    except (UnknownWorkload, BadCapture) as error:
+        complain(str(error))
+        raise typer.Exit(USAGE) from None
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    sys.stderr.write(f"workloads: {screen.printable(text)}\n")
+    sys.stderr.flush()
+
+
+def save_page(result: RunResult, path: Path) -> None:
+    """Write the page of a run, with the directory for it. Leaves with status 2 when that is impossible."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_page(path, run_page(result))
+    except OSError as error:
+        complain(f"{path} cannot be written: {error.strerror}")
+        raise typer.Exit(USAGE) from None
+
+
+def show_result(result: RunResult) -> None:
+    """The tables of a run and its verdict, for people."""
+    screen.say(
+        f"{result.workload}: {result.ops:,} operations by {result.cpus} processes in {result.seconds:g} s, "
+        f"{result.ops_per_second:,.0f} a second; seed {result.seed}",
+        style="bold",
+    )
+    _gap()
+    screen.show(zone_table(result.zones), title=True)
+    if any(kind.requests for kind in result.malloc_types):
+        _gap()
+        screen.show(type_table(result.malloc_types), title=True)
+    _gap()
+    screen.show(cpu_table(result.cpu_list, result.cpu_zones, {z.id: z.name for z in result.zones}), title=True)
+    _gap()
+    screen.show(worker_table(result), title=True)
+    _gap()
+    if result.violations:
+        screen.show(violation_table(result), title=True)
+    for finding in result.findings:
+        screen.say(f"check: I{finding.invariant} {finding.title}: {finding.detail}", style="red")
+    if result.check is not None and result.check.ok:
+        screen.say(
+            f"check: clean; {result.check.slabs} slabs, {result.check.dead_cpus} dead CPUs; "
+            f"leaked items: {result.leaked_items}"
+        )
+    screen.say(verdict(result), style="green" if result.ok else "red")
+
+
+def show_json(result: RunResult) -> None:
+    """The one JSON object."""
+    sys.stdout.write(encode_result(result) + "\n")
+    sys.stdout.flush()
+
+
+def leave(result: RunResult) -> None:
+    """Exit status 1 unless the run was clean."""
+    if not result.ok:
+        raise typer.Exit(FOUND)
+
+
+def _gap() -> None:
+    sys.stdout.write("\n")

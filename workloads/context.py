@@ -1,0 +1,237 @@
+"""What a workload sees of its worker: its place in the run, the clock, the counters, and checked hand-overs.
+
+Owns the counters and the deliberate damage of `--sabotage`. Must not know a particular workload. One per process,
+used by one thread; takes no lock.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import shmalloc
+from shmalloc import M_NOWAIT, M_WAITOK
+from workloads import cookie, histogram
+from workloads.cookie import Cookie, CorruptItem
+from workloads.records import Settings, Tally, Tick, Violation
+
+VIOLATIONS_KEPT: Final = 20
+SABOTAGE_AFTER: Final = 50
+TICK_NS: Final = 200_000_000
+_SAMPLE_MASK: Final = 15
+
+_now = time.perf_counter_ns
+
+
+class Worker:
+    """The state of one worker process during a run."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        rank: int,
+        arena: shmalloc.Arena,
+        deadline_ns: int = 0,
+        emit: Callable[[Tick], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.rank = rank
+        self.cpus = settings.cpus
+        self.arena = arena
+        self.deadline_ns = deadline_ns
+        self.rng = random.Random(f"{settings.seed}:{settings.workload}:{rank}")
+        # Payloads are slices of this: random, yet free to make.
+        self.noise = self.rng.randbytes(1 << 16)
+        self.ops = 0
+        self.sealed = 0
+        self.verified = 0
+        self.sent = 0
+        self.received = 0
+        self.remote_frees = 0
+        self.exhausted = 0
+        self.sleeps_timed_out = 0
+        self.counts: Counter[str] = Counter()
+        self.histograms: dict[str, list[int]] = {}
+        self.leak_from: shmalloc.Zone | None = None
+        self._emit = emit
+        self._next_tick_ns = 0
+        self._violations: list[Violation] = []
+        self._violations_total = 0
+        self._sabotage = settings.sabotage if rank == settings.cpus - 1 else "none"
+        self._samples = 0
+
+    # ---- the clock
+
+    def running(self) -> bool:
+        """True until the deadline. Called once per batch: also sends the tick that is due and does the sabotage."""
+        now = _now()
+        if now >= self._next_tick_ns:
+            self._next_tick_ns = now + TICK_NS
+            if self._emit is not None:
+                self._emit(Tick(time_ns=now, ops=self.ops))
+        if self._sabotage != "none" and self.ops >= SABOTAGE_AFTER:
+            self._do_sabotage()
+        return now < self.deadline_ns
+
+    def seconds_left(self) -> float:
+        """Seconds until the deadline, never negative."""
+        return max(0.0, (self.deadline_ns - _now()) / 1e9)
+
+    def _do_sabotage(self) -> None:
+        if self._sabotage == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self._sabotage == "hang":
+            while True:
+                signal.pause()
+        elif self._sabotage == "leak" and self.leak_from is not None:
+            self._sabotage = "none"
+            # A ticket that nobody redeems: the item is in transit for ever.
+            self.leak_from.alloc(M_WAITOK, timeout=5.0).ticket()
+
+    # ---- findings
+
+    def violation(self, kind: str, detail: str) -> None:
+        """Note something that must not happen; the first ones are kept, all are counted."""
+        self._violations_total += 1
+        if len(self._violations) < VIOLATIONS_KEPT:
+            self._violations.append(Violation(kind=kind, detail=detail, rank=self.rank))
+
+    # ---- items
+
+    def alloc(self, zone: shmalloc.Zone, flags: int = M_WAITOK, timeout: float | None = 0.05) -> shmalloc.Item | None:
+        """One item, or None at the limit. Every 16th call is timed."""
+        self._samples += 1
+        try:
+            if self._samples & _SAMPLE_MASK:
+                return zone.alloc(flags) if flags & M_NOWAIT else zone.alloc(flags, timeout=timeout)
+            begin = _now()
+            item = zone.alloc(flags) if flags & M_NOWAIT else zone.alloc(flags, timeout=timeout)
+            self.sample("alloc", _now() - begin)
+            return item
+        except shmalloc.ZoneExhausted:
+            if flags & M_NOWAIT:
+                self.exhausted += 1
+            else:
+                self.sleeps_timed_out += 1
+            return None
+
+    def seal(self, item: cookie.Sealable, payload: bytes, payload_crc: int | None = None) -> int:
+        """Give an item its cookie. Returns: the sequence number."""
+        self.sealed = sequence = self.sealed + 1
+        cookie.seal(item, self.rank, sequence, payload, payload_crc)
+        if self._sabotage == "corrupt" and sequence > SABOTAGE_AFTER:
+            self._sabotage = "none"
+            at = cookie.COOKIE_BYTES + len(payload) - 1
+            item.write(bytes([item.read(1, at)[0] ^ 0x40]), at)
+        return sequence
+
+    def verify(self, item: cookie.Sealable, where: str, *, freeing: bool = True) -> Cookie | None:
+        """Compare an item with its cookie; a difference is a violation, and None is returned.
+
+        Parameters: freeing: the item is about to be freed here; one of another owner then counts as a remote free.
+        """
+        try:
+            found = cookie.verify(item)
+        except CorruptItem as error:
+            self.violation("corrupt-item", f"{where}: {error}")
+            return None
+        self.verified += 1
+        if freeing and found.owner != self.rank:
+            self.remote_frees += 1
+        return found
+
+    def payload(self, length: int) -> bytes:
+        """Random bytes of a given length (at most 64 KiB)."""
+        start = int(self.rng.random() * (len(self.noise) - length + 1))
+        return self.noise[start : start + length]
+
+    # ---- hand-over
+
+    def send(self, queue: shmalloc.Queue, items: list[shmalloc.Item]) -> list[shmalloc.Item]:
+        """Put what fits without waiting. Returns: the items that did not fit; they are still ours."""
+        try:
+            done = queue.put_many(items, timeout=0)
+        except shmalloc.QueueFull:
+            return items
+        self.sent += done
+        return items[done:]
+
+    def receive(self, queue: shmalloc.Queue, most: int, timeout: float = 0.0) -> list[shmalloc.Item]:
+        """Up to `most` items; an empty list when nothing came in time."""
+        try:
+            items = queue.get_many(most, timeout=timeout)
+        except shmalloc.QueueEmpty:
+            return []
+        self.received += len(items)
+        return items
+
+    # ---- figures
+
+    def sample(self, name: str, duration_ns: int) -> None:
+        """Add one duration to a histogram."""
+        bins = self.histograms.get(name)
+        if bins is None:
+            bins = self.histograms[name] = [0] * histogram.BINS
+        bins[histogram.bin_of(duration_ns)] += 1
+
+    def tally(self, busy_s: float) -> Tally:
+        """Everything counted, as the last line to the runner."""
+        return Tally(
+            ops=self.ops,
+            busy_s=busy_s,
+            sealed=self.sealed,
+            verified=self.verified,
+            sent=self.sent,
+            received=self.received,
+            remote_frees=self.remote_frees,
+            exhausted=self.exhausted,
+            sleeps_timed_out=self.sleeps_timed_out,
+            violations=self._violations,
+            violations_total=self._violations_total,
+            histograms=self.histograms,
+            counts=dict(self.counts),
+        )
+
+
+class OrderKeeper:
+    """Verifies that what comes from one owner comes in order and never twice.
+
+    Holds for one queue with one consumer: a queue keeps the order of each producer.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._last: dict[int, int] = {}
+
+    def saw(self, found: Cookie) -> None:
+        """Note a receipt."""
+        last = self._last.get(found.owner, 0)
+        if found.sequence <= last:
+            self._worker.violation(
+                "order",
+                f"item {found.sequence} of worker {found.owner} arrived after item {last}: repeated or overtaken",
+            )
+        else:
+            self._last[found.owner] = found.sequence
+
+
+def inbox_name(rank: int) -> str:
+    """The queue that only worker `rank` consumes."""
+    return f"inbox.{rank}"
+
+
+def make_inboxes(arena: shmalloc.Arena, cpus: int, depth: int) -> None:
+    """The runner makes every inbox before the workers start."""
+    for rank in range(cpus):
+        arena.queue(inbox_name(rank), depth=depth)
+
+
+def open_inboxes(arena: shmalloc.Arena, cpus: int) -> Sequence[shmalloc.Queue]:
+    """All inboxes, by rank."""
+    return [arena.queue(inbox_name(rank)) for rank in range(cpus)]

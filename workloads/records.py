@@ -1,0 +1,173 @@
+"""Plain records of a run: what was asked, what the processes say on the wire, what came out.
+
+Owns the JSON shape of `workloads run --json` and of the lines between runner and workers. Must not import the
+allocator itself, only its plain statistics records.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from shmalloc.stats import CpuStatistics, CpuZoneStatistics, Finding, TypeStatistics, ZoneStatistics
+
+Sabotage = Literal["none", "corrupt", "kill", "hang", "leak"]
+SABOTAGES: tuple[Sabotage, ...] = ("none", "corrupt", "kill", "hang", "leak")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run is asked to do. grace_s bounds every phase beyond the measured seconds."""
+
+    workload: str
+    cpus: int
+    seconds: float
+    seed: int
+    pcap: str | None = None
+    sabotage: Sabotage = "none"
+    grace_s: float = 20.0
+    startup_s: float = 60.0
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line a worker reads: its place in the run."""
+
+    settings: Settings
+    arena: str
+    rank: int
+    core: int | None
+
+
+class Violation(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that must not happen, seen by a worker (rank) or by the runner (rank None)."""
+
+    kind: str
+    detail: str
+    rank: int | None = None
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
+    """Attached, pinned, waiting for the start."""
+
+    pid: int
+    cpu_id: int | None
+    core: int | None
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick"):
+    """Operations done so far, at a moment of the monotonic clock."""
+
+    time_ns: int
+    ops: int
+
+
+class Phase(msgspec.Struct, frozen=True, kw_only=True, tag="phase"):
+    """Reached the end of a phase: `looped` (the deadline passed) or `drained` (holds nothing any more)."""
+
+    name: Literal["looped", "drained"]
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):
+    """The last line of a worker: everything that it counted."""
+
+    ops: int
+    busy_s: float
+    sealed: int
+    verified: int
+    sent: int
+    received: int
+    remote_frees: int
+    exhausted: int
+    sleeps_timed_out: int
+    violations: list[Violation]
+    violations_total: int
+    histograms: dict[str, list[int]]
+    counts: dict[str, int]
+
+
+Report = Ready | Tick | Phase | Tally
+
+
+class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker as the result shows it; tally is None for one that died."""
+
+    rank: int
+    pid: int
+    cpu_id: int | None
+    core: int | None
+    exit_code: int | None
+    tally: Tally | None
+    series: list[tuple[float, int]]
+
+
+class CheckRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of the closing `check`."""
+
+    ok: bool
+    items: int
+    slabs: int
+    live_cpus: int
+    dead_cpus: int
+    world_stopped_ns: int
+
+
+class MachineRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Enough of the machine to read the figures by; no names."""
+
+    cores: int
+    model: str
+    kernel: str
+    python: str
+    shmalloc: str
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The object that `workloads run NAME --json` prints."""
+
+    workload: str
+    cpus: int
+    seconds: float
+    seed: int
+    ops: int
+    ops_per_second: float
+    violations: list[Violation]
+    leaked_items: int
+    findings: list[Finding]
+    zones: list[ZoneStatistics]
+    ok: bool
+    check: CheckRecord | None
+    workers: list[WorkerRecord]
+    cpu_list: list[CpuStatistics]
+    cpu_zones: list[CpuZoneStatistics]
+    malloc_types: list[TypeStatistics]
+    counts: dict[str, int]
+    histograms: dict[str, list[int]]
+    source: str | None
+    machine: MachineRecord
+    started: str
+
+
+def encode_line(record: Any) -> bytes:
+    """One record as one line."""
+    return msgspec.json.encode(record) + b"\n"
+
+
+def decode_report(line: bytes) -> Report:
+    """A worker's line. Raises: msgspec.DecodeError, msgspec.ValidationError for anything else."""
+    report: Report = msgspec.json.decode(line, type=Report)
+    return report
+
+
+def decode_assignment(line: bytes) -> Assignment:
+    """The runner's first line. Raises as decode_report."""
+    return msgspec.json.decode(line, type=Assignment)
+
+
+def decode_result(data: bytes) -> RunResult:
+    """A saved result. Raises as decode_report."""
+    return msgspec.json.decode(data, type=RunResult)
+
+
+def encode_result(result: RunResult) -> str:
+    """The one JSON object of a run, indented."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2).decode()

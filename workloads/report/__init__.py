@@ -1,0 +1,1 @@
+"""The report page of a run: plain records in, one self-contained page out."""

@@ -1,0 +1,154 @@
+"""The page of one run: throughput over time, zones, CPUs, check, durations.
+
+Owns what is on the page and in which order. The frame of the page and the tables are `shmalloc.report`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shmalloc.report.figures import MOST_SERIES, bars, lines
+from shmalloc.report.page import Section, render_page
+from shmalloc.report.table import Column, Table
+from shmalloc.report.tables import cpu_table, type_table, zone_table
+from workloads.histogram import BINS
+from workloads.records import RunResult, WorkerRecord
+from workloads.report.histogram_figure import histogram_figure
+from workloads.report.tables import verdict, violation_table, worker_table
+
+_POINTS_MOST = 60
+
+
+def run_page(result: RunResult) -> str:
+    """The whole page as text."""
+    sections = [
+        _facts(result),
+        *_throughput(result),
+        Section(
+            "Workers",
+            note="What each process counted itself. REMOTE: items freed here that another process had sealed.",
+            table=worker_table(result),
+        ),
+        *_violations(result),
+        _check(result),
+        Section(
+            "Zones",
+            note="As vmstat -z, read while every process was still attached and held nothing: USED is what leaked.",
+            table=zone_table(result.zones, title=""),
+        ),
+        *_types(result),
+        Section(
+            "CPUs",
+            note="The allocator's own counters. A CPU that frees more than it allocates freed for others.",
+            figure_svg=_alloc_free_bars(result),
+            table=cpu_table(result.cpu_list, result.cpu_zones, {z.id: z.name for z in result.zones}, title=""),
+        ),
+        *_histograms(result),
+    ]
+    title = f"shmalloc: {result.workload} on {result.cpus} processes"
+    return render_page(title, sections, lead=verdict(result), good=result.ok)
+
+
+def _facts(result: RunResult) -> Section:
+    facts = [
+        ("operations", f"{result.ops:,} in {result.seconds:g} s: {result.ops_per_second:,.0f} a second"),
+        ("items sealed, verified", f"{result.counts['sealed']:,}, {result.counts['verified']:,}"),
+        ("freed by another process", f"{result.counts['remote_frees']:,}"),
+    ]
+    if result.source is not None:
+        facts.append(("capture", f"{result.source}, {result.counts.get('frame bytes', 0) / 1e6:,.1f} MB replayed"))
+        kinds = [(key.removeprefix("frames "), n) for key, n in result.counts.items() if key.startswith("frames ")]
+        facts.append(("frames", ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds))))
+    facts += [
+        ("seed", str(result.seed)),
+        ("machine", f"{result.machine.model}, {result.machine.cores} cores, {result.machine.kernel}"),
+        ("software", f"shmalloc {result.machine.shmalloc}, Python {result.machine.python}"),
+        ("started", result.started),
+    ]
+    return Section("Run", facts=tuple(facts))
+
+
+def rates(worker: WorkerRecord, places: Sequence[float]) -> list[float]:
+    """Operations a second of one worker in the intervals that end at the given seconds."""
+    series = [(0.0, 0), *worker.series]
+    done = []
+    at = 0
+    for place in (0.0, *places):
+        while at + 1 < len(series) and series[at + 1][0] <= place:
+            at += 1
+        seconds, ops = series[at]
+        if at + 1 < len(series):
+            until, later = series[at + 1]
+            done.append(ops + (later - ops) * (place - seconds) / (until - seconds))
+        else:
+            done.append(float(ops))
+    edges = [0.0, *places]
+    return [
+        (later - earlier) / (end - begin)
+        for earlier, later, begin, end in zip(done, done[1:], edges, places, strict=False)
+    ]
+
+
+def _throughput(result: RunResult) -> list[Section]:
+    until = min(result.seconds, max((worker.series[-1][0] for worker in result.workers if worker.series), default=0.0))
+    if until <= 0:
+        return []
+    points = max(2, min(_POINTS_MOST, int(until / 0.25)))
+    places = [round(until * (n + 1) / points, 3) for n in range(points)]
+    drawn = result.workers[:MOST_SERIES]
+    series = {f"worker {worker.rank}": [round(rate) for rate in rates(worker, places)] for worker in drawn}
+    svg = lines(places, series, caption="operations a second over time", say=lambda value: f"{value:,.0f}")
+    cores = sorted({worker.core for worker in result.workers if worker.core is not None})
+    note = f"Operations a second of each process, pinned to {len(cores)} cores."
+    if len(result.workers) > MOST_SERIES:
+        note += f" The first {MOST_SERIES} of {len(result.workers)} are drawn."
+    return [Section("Throughput", note=note, figure_svg=svg)]
+
+
+def _violations(result: RunResult) -> list[Section]:
+    if not result.violations:
+        return []
+    return [Section("Violations", note="What must not happen, and did.", table=violation_table(result))]
+
+
+def _check(result: RunResult) -> Section:
+    found = Table(
+        "",
+        (Column("INVARIANT", number=False), Column("TITLE", number=False), Column("DETAIL", number=False, give="wrap")),
+        tuple((f"I{finding.invariant}", finding.title, finding.detail) for finding in result.findings),
+        empty="Clean: no invariant is broken.",
+    )
+    facts: tuple[tuple[str, str], ...] = (("leaked items", str(result.leaked_items)),)
+    if result.check is not None:
+        facts += (
+            ("slabs, items walked", f"{result.check.slabs:,}, {result.check.items:,}"),
+            ("CPUs left", f"{result.check.live_cpus} live, {result.check.dead_cpus} dead"),
+            ("world stopped for", f"{result.check.world_stopped_ns / 1e3:,.0f} µs"),
+        )
+    return Section("Check", note="Every invariant, on the living arena and again at the end.", facts=facts, table=found)
+
+
+def _types(result: RunResult) -> list[Section]:
+    if not any(kind.requests for kind in result.malloc_types):
+        return []
+    return [Section("Malloc types", note="As vmstat -m.", table=type_table(result.malloc_types, title=""))]
+
+
+def _alloc_free_bars(result: RunResult) -> str:
+    rows = []
+    for cpu in result.cpu_list:
+        mine = [figures for figures in result.cpu_zones if figures.cpu == cpu.id]
+        allocs, frees = sum(f.allocs for f in mine), sum(f.frees for f in mine)
+        if allocs or frees:
+            rows.append((f"CPU {cpu.id} {cpu.name}", (float(allocs), float(frees))))
+    return bars(rows, ("allocs", "frees"), caption="allocations and frees by CPU", say=lambda value: f"{value:,.0f}")
+
+
+def _histograms(result: RunResult) -> list[Section]:
+    sections = []
+    for place, (name, bins) in enumerate(sorted(result.histograms.items())):
+        padded = bins + [0] * (BINS - len(bins))
+        svg = histogram_figure(padded, caption=f"histogram: {name}", series=place % MOST_SERIES + 1)
+        if svg:
+            sections.append(Section(f"Duration: {name}", note="Sampled. Columns are half octaves.", figure_svg=svg))
+    return sections

@@ -1,0 +1,56 @@
+"""Tables that only a run has: workers, violations, and the one-line verdict.
+
+What a zone or a CPU looks like in a table is `shmalloc.report.tables`'s.
+"""
+
+from __future__ import annotations
+
+from shmalloc.report.table import Column, Table
+from workloads.records import RunResult
+
+
+def verdict(result: RunResult) -> str:
+    """The whole run in one sentence."""
+    if result.ok:
+        return (
+            f"Clean: {result.counts['verified']:,} items verified, no violation, nothing leaked, "
+            "every invariant holds, nothing left in /dev/shm."
+        )
+    return (
+        f"Not clean: {counted(len(result.violations), 'violation')}, {counted(result.leaked_items, 'leaked item')}, "
+        f"{counted(len(result.findings), 'finding')} of check."
+    )
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: 1 violation, 2 violations."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def worker_table(result: RunResult) -> Table:
+    """One row a worker. REMOTE: items freed here that another process had sealed."""
+    heads = ("RANK", "PID", "CORE", "OPS", "OPS/S", "SEALED", "VERIFIED", "REMOTE", "VIOLATIONS")
+    rows: list[tuple[str, ...]] = []
+    for worker in result.workers:
+        place = (str(worker.rank), str(worker.pid), "-" if worker.core is None else str(worker.core))
+        tally = worker.tally
+        if tally is None:
+            rows.append((*place, *("-",) * 5, f"exit {worker.exit_code}"))
+            continue
+        rate = round(tally.ops / tally.busy_s) if tally.busy_s else 0
+        figures = (tally.ops, rate, tally.sealed, tally.verified, tally.remote_frees, tally.violations_total)
+        rows.append((*place, *(str(figure) for figure in figures)))
+    return Table("Workers", tuple(Column(head) for head in heads), tuple(rows), empty="no worker")
+
+
+def violation_table(result: RunResult) -> Table:
+    """One row a violation."""
+    return Table(
+        "Violations",
+        (Column("KIND", number=False), Column("WORKER"), Column("DETAIL", number=False, give="wrap")),
+        tuple(
+            (violation.kind, "-" if violation.rank is None else str(violation.rank), violation.detail)
+            for violation in result.violations
+        ),
+        empty="none",
+    )

@@ -1,0 +1,1 @@
+"""The workloads themselves, one file each."""

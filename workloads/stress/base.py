@@ -1,0 +1,41 @@
+"""What a workload is: four steps, run by the runner and by N workers.
+
+Owns the contract only. A workload object lives in one process; what the processes share is in the arena.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import shmalloc
+from workloads.context import Worker
+from workloads.records import Settings
+
+
+class Workload(ABC):
+    """One way to torment an arena.
+
+    prepare runs in the runner; open, run and drain in every worker. Between run and drain all workers wait for each
+    other: after run nobody sends any more, so drain may empty an inbox for good. After drain a worker holds nothing.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    max_size: ClassVar[str] = "1G"
+
+    @abstractmethod
+    def prepare(self, arena: shmalloc.Arena, settings: Settings) -> None:
+        """Make the zones and queues. Raises: BadCapture and the like before any worker starts."""
+
+    @abstractmethod
+    def open(self, worker: Worker) -> None:
+        """Open them in a worker."""
+
+    @abstractmethod
+    def run(self, worker: Worker) -> None:
+        """Work until worker.running() says no. Must not send afterwards."""
+
+    @abstractmethod
+    def drain(self, worker: Worker) -> None:
+        """Verify and free everything that is left: what this worker holds, and its inbox."""
