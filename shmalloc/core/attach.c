@@ -185,6 +185,11 @@ static enum sm_err attach(int fd, void *base, bool writable, const struct sm_run
     if (err != SM_OK || (err = attachment_new(rt, cpu_name, &a)) != SM_OK) {
         return err;
     }
+    if (writable && h.h_flags & SM_ARENA_DUMP) {
+        attachment_drop(a);
+        return SM_READ_ONLY;
+    }
+    a->a_live = !(h.h_flags & SM_ARENA_DUMP);
     a->a_writable = writable;
     a->a_mapped_here = base == NULL;
     if ((err = sm_os_reopen(fd, writable, &a->a_fd)) != SM_OK ||

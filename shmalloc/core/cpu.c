@@ -10,8 +10,8 @@
 
 bool sm_cpu_alive(const struct sm_arena *a, uint32_t cpu) {
     bool locked = false;
-    if (cpu == a->a_cpu_id) {
-        return true; /* our own lock does not conflict with ourselves */
+    if (!a->a_live || cpu == a->a_cpu_id) {
+        return true; /* in a dump nobody holds a lock; our own lock does not conflict with ourselves */
     }
     return sm_os_byte_locked(a->a_fd, SM_LOCKBYTE_CPU(cpu), &locked) != SM_OK || locked;
 }

@@ -128,6 +128,7 @@ enum sm_region_id { /* the fixed regions, at these places in the directory */
 #define SM_ARENA_FENCED 1u  /* membarrier(2) is missing somewhere: owners pay a fence */
 #define SM_ARENA_WITNESS 2u /* armed: whoever attaches arms itself too */
 #define SM_ARENA_FAULTS 4u
+#define SM_ARENA_DUMP 8u /* a copy made by dump: read-only, its CPUs are as they were */
 
 #define SM_STATE_FORMATTING 0u
 #define SM_STATE_READY 0x59444552u /* "REDY" */

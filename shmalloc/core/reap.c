@@ -17,7 +17,6 @@
 #include "malloc.h"
 #include "quiesce.h"
 #include "reap_impl.h"
-#include "stats.h"
 #include "tunable.h"
 #include "zone_impl.h"
 
@@ -29,6 +28,7 @@ static void job_free(struct sm_reap_job *j) {
     free(j->rj_cached);
     free(j->rj_placed);
     free(j->rj_live);
+    free(j->rj_freed);
     free(j->rj_type_items);
     free(j->rj_type_bytes);
     free(j->rj_later);
@@ -43,10 +43,11 @@ static enum sm_err job_new(struct sm_arena *a, struct sm_reap_job *j) {
         .rj_cached = calloc(1, bits), /* sparse: pages of it that no bit is set in are never touched */
         .rj_placed = calloc(1, bits),
         .rj_live = calloc(h->h_max_zones, sizeof(uint64_t)),
+        .rj_freed = calloc(h->h_max_zones, sizeof(uint64_t)),
         .rj_type_items = calloc(h->h_max_types, sizeof(uint64_t)),
         .rj_type_bytes = calloc(h->h_max_types, sizeof(uint64_t)),
     };
-    if (j->rj_dead && j->rj_cached && j->rj_placed && j->rj_live && j->rj_type_items && j->rj_type_bytes) {
+    if (j->rj_dead && j->rj_cached && j->rj_placed && j->rj_live && j->rj_freed && j->rj_type_items && j->rj_type_bytes) {
         return SM_OK;
     }
     job_free(j);
@@ -77,7 +78,7 @@ static void find_dead(struct sm_reap_job *j) {
     for (uint32_t i = 0; i < a->a_ctl->ctl_cpu_high && i < a->a_header->h_max_cpus; i++) {
         if (a->a_cpus[i].cpu_state != SM_CPU_FREE && i != a->a_cpu_id && !sm_cpu_alive(a, i)) {
             j->rj_dead[i] = true;
-            j->rj_report.rr_cpus++;
+            sm_reap_note_cpu(j, i);
         }
     }
 }
@@ -207,8 +208,11 @@ static void finish_later(struct sm_reap_job *j) {
         } else if (err == SM_OK) {
             err = sm_zone_free(z, mem, NULL);
         }
-        /* What cannot be freed here (a callback that only other processes know) stays with this CPU, and in who. */
-        j->rj_report.rr_freed += err == SM_OK || err == SM_MODIFIED;
+        /* What cannot be freed here (a callback that only other processes know) stays with this CPU until it leaves. */
+        if (err == SM_OK || err == SM_MODIFIED) {
+            j->rj_report.rr_freed++;
+            j->rj_freed[ri->ri_zone]++;
+        }
     }
 }
 
@@ -216,6 +220,7 @@ static enum sm_err reap_locked(struct sm_arena *a, struct sm_reap_job *j) {
     int64_t start = sm_os_now_ns();
     enum sm_err err = sm_quiesce_all(a);
     if (err == SM_OK && (err = job_new(a, j)) == SM_OK) {
+        j->rj_report.rr_at_ns = sm_os_wall_ns();
         find_dead(j);
         err = j->rj_report.rr_cpus > 0 || any_dirty(a) ? rebuild(j) : SM_OK;
         j->rj_report.rr_stopped_ns = sm_os_now_ns() - start;
@@ -240,6 +245,7 @@ enum sm_err sm_reap(struct sm_arena *a, struct sm_reap_report *report) {
     if (report) {
         *report = (struct sm_reap_report){0};
     }
+    int64_t start = sm_os_now_ns();
     bool dirty = any_dirty(a);
     if ((dirty ? wait_for_death(a) : sm_cpu_count_dead(a)) == 0 && !dirty) {
         return SM_OK;
@@ -256,12 +262,8 @@ enum sm_err sm_reap(struct sm_arena *a, struct sm_reap_report *report) {
     wake_all(a);
     sm_zone_rebind(a);
     finish_later(&j);
-    if (j.rj_report.rr_cpus > 0) {
-        sm_event_log(a, SM_EV_RECOVERY, "%u dead CPU(s) reaped: %llu items freed, %llu kept, %llu operations undone, %lld us",
-                     j.rj_report.rr_cpus, (unsigned long long)j.rj_report.rr_freed,
-                     (unsigned long long)j.rj_report.rr_kept, (unsigned long long)j.rj_report.rr_undone,
-                     (long long)(j.rj_report.rr_stopped_ns / 1000));
-    }
+    j.rj_report.rr_total_ns = sm_os_now_ns() - start;
+    sm_reap_tell(&j);
     if (report) {
         *report = j.rj_report;
     }

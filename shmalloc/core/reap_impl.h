@@ -17,6 +17,7 @@ struct sm_reap_job {
     bool *rj_dead;       /* by CPU */
     uint8_t *rj_cached;  /* bit per 16 bytes of data: the item is in a bucket of a live CPU */
     uint64_t *rj_live;   /* by zone: items that are out */
+    uint64_t *rj_freed;  /* by zone: items that recovery returned */
     uint64_t *rj_type_items, *rj_type_bytes; /* by malloc type, from tags */
     uint8_t *rj_placed;  /* bit per 16 bytes of data: the item has a place in a queue */
     struct sm_reap_item *rj_later;
@@ -38,5 +39,9 @@ void sm_reap_places(struct sm_reap_job *j); /* before the sweep: which items hav
 void sm_reap_words(struct sm_reap_job *j);  /* the sweep over all state words */
 void sm_reap_lists(struct sm_reap_job *j);  /* kegs, zones, buckets, counters, types */
 void sm_reap_queues(struct sm_reap_job *j); /* rings, from places and QUEUED words */
+
+/* Writes one event for each death that the report names, and one line of totals. */
+void sm_reap_tell(struct sm_reap_job *j);
+void sm_reap_note_cpu(struct sm_reap_job *j, uint32_t cpu);
 
 #endif

@@ -72,6 +72,9 @@ static void set_free(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64_
     }
     sm_store_rlx(&s->sr_words[s->sr_index], (w & SM_ST_GEN_MASK) + (bump ? SM_ST_GEN_ONE : 0) + SM_FREE);
     j->rj_report.rr_freed++;
+    if (SM_ST_ZONE(w) < j->rj_arena->a_header->h_max_zones) {
+        j->rj_freed[SM_ST_ZONE(w)]++;
+    }
 }
 
 static void reap_held(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64_t w, struct sm_entry e) {

@@ -116,6 +116,7 @@ enum sm_err sm_zone_by_id(struct sm_arena *a, uint32_t id, struct sm_zone **out)
     }
     struct sm_zone_shm *zs = &a->a_zones[id];
     struct sm_zone *z = a->a_zone[id];
+    uint32_t gen = sm_load_acq(&zs->z_gen);
     if (sm_load_acq(&zs->z_state) == SM_ZONE_FREE) {
         return SM_NOT_FOUND;
     }
@@ -133,12 +134,16 @@ enum sm_err sm_zone_by_id(struct sm_arena *a, uint32_t id, struct sm_zone **out)
         free(fresh);
         return err;
     }
+    handle_fill(fresh, a, id);
+    if (sm_load_acq(&zs->z_gen) != gen) { /* the record was given to another zone while it was read */
+        handle_drop(fresh);
+        return SM_GONE;
+    }
     if (z) { /* somebody may still hold the old handle: it stays, disabled, until the arena is closed */
         handle_disable(z);
         z->z_next_gone = a->a_zone_gone;
         a->a_zone_gone = z;
     }
-    handle_fill(fresh, a, id);
     a->a_zone[id] = fresh;
     *out = fresh;
     return SM_OK;
@@ -327,18 +332,26 @@ static bool params_agree(const struct sm_arena *a, const struct sm_zone_shm *zs,
 }
 
 enum sm_err sm_zone_open(struct sm_arena *a, const char *name, const struct sm_zone_params *p, struct sm_zone **out) {
-    uint32_t id = 0;
+    uint32_t id = 0, gen = 0;
     enum sm_err err = name_check(name);
-    if (err != SM_OK) {
+    /* Under the lock, so that no name is compared while its place is given to another zone. A reader has no lock: the
+     * generation tells it afterwards. */
+    if (err != SM_OK || (a->a_writable && (err = admin_enter(a)) != SM_OK)) {
         return err;
     }
     if (!name_find(a, name, &id)) {
-        return SM_NOT_FOUND;
+        err = SM_NOT_FOUND;
+    } else if (p && !params_agree(a, &a->a_zones[id], p)) {
+        err = SM_MISMATCH;
     }
-    if (p && !params_agree(a, &a->a_zones[id], p)) {
-        return SM_MISMATCH;
+    gen = sm_load_acq(&a->a_zones[id].z_gen);
+    if (a->a_writable) {
+        admin_leave(a);
     }
-    return sm_zone_by_id(a, id, out);
+    if (err != SM_OK || (err = sm_zone_by_id(a, id, out)) != SM_OK) {
+        return err;
+    }
+    return (*out)->z_gen == gen ? SM_OK : SM_NOT_FOUND; /* destroyed since, and its place taken again */
 }
 
 /* ---------------------------------------------------------------- destruction */
@@ -410,7 +423,6 @@ static enum sm_err record_end(struct sm_zone *z) {
         sm_store_rlx(&c->c_fails, 0);
         sm_store_rlx(&c->c_sleeps, 0);
     }
-    z->z_shm->z_name[0] = 0;
     sm_store_rel(&z->z_shm->z_state, SM_ZONE_FREE);
     admin_leave(a);
     handle_disable(z);

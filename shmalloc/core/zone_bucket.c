@@ -202,7 +202,7 @@ static uint64_t cached_hint(const struct sm_zone *z, bool whole_keg) {
 /* With the world stopped and in a section: shelves every CPU's buckets of the zones asked for. */
 static void shelve_all(struct sm_zone *z, bool whole_keg) {
     struct sm_arena *a = z->z_arena;
-    for (uint32_t id = 0; id < a->a_ctl->ctl_zones; id++) {
+    for (uint32_t id = 0; id < sm_load_acq(&a->a_ctl->ctl_zones); id++) {
         for (uint32_t cpu = 0; on_keg(z, id, whole_keg) && cpu < a->a_ctl->ctl_cpu_high; cpu++) {
             if (a->a_cpus[cpu].cpu_state == SM_CPU_LIVE) {
                 sm_zone_shelve(a, id, sm_cache_of(a, cpu, id));
@@ -229,7 +229,7 @@ enum sm_err sm_zone_drain_cpus(struct sm_zone *z, unsigned how, uint64_t *items)
         sm_op_leave(a);
     }
     sm_quiesce_end(a);
-    for (uint32_t id = 0; err == SM_OK && id < a->a_ctl->ctl_zones; id++) {
+    for (uint32_t id = 0; err == SM_OK && id < sm_load_acq(&a->a_ctl->ctl_zones); id++) {
         struct sm_zone *other = z;
         if (!on_keg(z, id, whole_keg)) {
             continue;

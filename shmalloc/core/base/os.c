@@ -53,6 +53,10 @@ enum sm_err sm_os_error(int errnum) {
     }
 }
 
+enum sm_err sm_os_last_error(void) {
+    return sm_os_error(errno);
+}
+
 enum sm_err sm_os_size(int fd, uint64_t *bytes) {
     struct stat st;
     if (fstat(fd, &st) != 0) {
@@ -117,6 +121,20 @@ enum sm_err sm_os_map(int fd, uint64_t bytes, bool writable, void **base) {
 
 void sm_os_unmap(void *base, uint64_t bytes) {
     (void)munmap(base, bytes);
+}
+
+enum sm_err sm_os_next_data(int fd, uint64_t off, uint64_t *from, uint64_t *to) {
+    off_t data = lseek(fd, (off_t)off, SEEK_DATA);
+    if (data < 0) {
+        return errno == ENXIO ? SM_EMPTY : sm_os_error(errno);
+    }
+    off_t hole = lseek(fd, data, SEEK_HOLE);
+    if (hole < 0) {
+        return sm_os_error(errno);
+    }
+    *from = (uint64_t)data;
+    *to = (uint64_t)hole;
+    return SM_OK;
 }
 
 enum sm_err sm_os_reopen(int fd, bool writable, int *out) {

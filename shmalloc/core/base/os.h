@@ -15,6 +15,7 @@
 #define SM_NEVER INT64_MAX /* a deadline that does not come */
 
 enum sm_err sm_os_error(int errnum);
+enum sm_err sm_os_last_error(void); /* of the C library call that just failed */
 
 /* Files. Ranges are bytes. */
 enum sm_err sm_os_size(int fd, uint64_t *bytes);
@@ -25,6 +26,8 @@ enum sm_err sm_os_free_space(int fd, uint64_t *bytes);            /* free bytes 
 enum sm_err sm_os_allocated(int fd, uint64_t *bytes);             /* bytes of the object that have pages behind them */
 enum sm_err sm_os_map(int fd, uint64_t bytes, bool writable, void **base);
 void sm_os_unmap(void *base, uint64_t bytes);
+/* The next extent of existing pages at or after `off`: [from, to). SM_EMPTY: only a hole is left. */
+enum sm_err sm_os_next_data(int fd, uint64_t off, uint64_t *from, uint64_t *to);
 enum sm_err sm_os_reopen(int fd, bool writable, int *out);        /* a new open file description of the same object */
 void sm_os_close(int fd);
 uint32_t sm_os_page_bytes(void);
