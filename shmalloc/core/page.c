@@ -39,7 +39,7 @@ static enum sm_err commit_directory(struct sm_arena *a, uint64_t end) {
         if (err != SM_OK) {
             return err;
         }
-        ctl->ctl_dir_committed = to; /* A crash before this commits the same pages again: harmless. */
+        sm_store_rel(&ctl->ctl_dir_committed, to); /* A crash before this commits the same pages again: harmless. */
     }
     return SM_OK;
 }
@@ -74,33 +74,41 @@ static enum sm_err frontier_advance(struct sm_arena *a, uint64_t pages) {
     return SM_OK;
 }
 
-/* A free committed run of at least `pages`, removed from its bin. */
-static enum sm_err run_find(struct sm_arena *a, uint32_t pages, uint32_t *page, uint32_t *length) {
-    if (sm_run_best(a, pages, SM_PG_FREE, page, length)) {
+/* A free committed run of at least `pages` from the bins, removed from its bin; SM_EMPTY when there is none. */
+static enum sm_err run_pick(struct sm_arena *a, uint32_t pages, uint32_t looks, uint32_t *page, uint32_t *length) {
+    if (sm_run_best(a, pages, SM_PG_FREE, looks, page, length)) {
         sm_run_remove(a, *page, *length, SM_PG_FREE);
         return SM_OK;
     }
-    if (sm_run_best(a, pages, SM_PG_HOLE, page, length)) {
-        enum sm_err err = commit_data(a, *page, pages);
-        if (err == SM_OK) {
-            /* Committed first, then marked: an entry never promises a page that is not there. */
-            sm_run_remove(a, *page, *length, SM_PG_HOLE);
-            if (*length > pages) {
-                sm_run_insert(a, *page + pages, *length - pages, SM_PG_HOLE);
-            }
-            sm_run_mark(a, *page, pages, SM_PG_FREE);
-            a->a_ctl->ctl_hole_pages -= pages;
-            a->a_ctl->ctl_free_pages += pages;
-            *length = pages;
+    if (!sm_run_best(a, pages, SM_PG_HOLE, looks, page, length)) {
+        return SM_EMPTY;
+    }
+    enum sm_err err = commit_data(a, *page, pages);
+    if (err == SM_OK) {
+        /* Committed first, then marked: an entry never promises a page that is not there. */
+        sm_run_remove(a, *page, *length, SM_PG_HOLE);
+        if (*length > pages) {
+            sm_run_insert(a, *page + pages, *length - pages, SM_PG_HOLE);
         }
+        sm_run_mark(a, *page, pages, SM_PG_FREE);
+        a->a_ctl->ctl_hole_pages -= pages;
+        a->a_ctl->ctl_free_pages += pages;
+        *length = pages;
+    }
+    return err;
+}
+
+/* From the bins at little cost, else from the frontier, else from whatever the bins have. */
+static enum sm_err run_find(struct sm_arena *a, uint32_t pages, uint32_t *page, uint32_t *length) {
+    enum sm_err err = run_pick(a, pages, SM_RUN_LOOKS, page, length);
+    if (err != SM_EMPTY) {
         return err;
     }
-    enum sm_err err = frontier_advance(a, pages);
-    if (err == SM_OK && sm_run_best(a, pages, SM_PG_FREE, page, length)) {
-        sm_run_remove(a, *page, *length, SM_PG_FREE);
-        return SM_OK;
+    if ((err = frontier_advance(a, pages)) != SM_OK && err != SM_NO_MEMORY) {
+        return err;
     }
-    return err == SM_OK ? SM_CORRUPT : err;
+    enum sm_err last = run_pick(a, pages, UINT32_MAX, page, length);
+    return last != SM_EMPTY ? last : err == SM_OK ? SM_CORRUPT : err;
 }
 
 enum sm_err sm_page_take(struct sm_arena *a, uint32_t pages, uint32_t keg, uint32_t *page, uint32_t *block) {
@@ -166,7 +174,7 @@ enum sm_err sm_page_punch(struct sm_arena *a, uint64_t *pages) {
     enum sm_err err = sm_arena_lock(a, &a->a_ctl->ctl_page, SM_LC_PAGE, 0);
     while (err == SM_OK) {
         uint32_t page, length;
-        if (!sm_run_best(a, least, SM_PG_FREE, &page, &length)) {
+        if (!sm_run_best(a, least, SM_PG_FREE, UINT32_MAX, &page, &length)) {
             break;
         }
         sm_run_remove(a, page, length, SM_PG_FREE);

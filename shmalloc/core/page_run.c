@@ -70,12 +70,12 @@ void sm_run_remove(struct sm_arena *a, uint32_t page, uint32_t pages, enum sm_pa
     sm_store_rlx(&a->a_pagedir[page + pages - 1], entry_free(kind, 0));
 }
 
-bool sm_run_best(const struct sm_arena *a, uint32_t pages, enum sm_page_kind kind, uint32_t *page, uint32_t *length) {
+bool sm_run_best(const struct sm_arena *a, uint32_t pages, enum sm_page_kind kind, uint32_t looks, uint32_t *page,
+                 uint32_t *length) {
     const uint32_t *bins = a->a_ctl->ctl_bins[kind == SM_PG_HOLE];
     for (unsigned b = bin_of(pages); b < SM_RUN_BINS; b++) {
-        /* Only in the first bin can a run be too short; a bounded look there, then whatever is larger. */
         uint32_t at = bins[b];
-        for (int looks = 0; at != 0 && looks < 32; looks++, at = a->a_links[at - 1].pl_next) {
+        for (uint32_t n = 0; at != 0 && n < looks; n++, at = a->a_links[at - 1].pl_next) {
             uint32_t have = SM_PG_BLK(sm_load_rlx(&a->a_pagedir[at - 1]));
             if (have >= pages) {
                 *page = at - 1;

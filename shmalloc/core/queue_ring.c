@@ -31,6 +31,7 @@
 #include "cache.h"
 #include "quiesce.h"
 #include "slab.h"
+#include "zone_impl.h"
 
 enum ring_step { /* crash points */
     STEP_PUT_CHECKED = 0x500,
@@ -261,6 +262,7 @@ static enum sm_err item_find(struct sm_queue *q, sm_off_t item, struct ring_item
     if (z == NULL || z->z_gen != sm_load_acq(&z->z_shm->z_gen)) {
         return SM_UNRESOLVED;
     }
+    sm_zone_widen(z); /* the item may lie where this process has not looked before */
     out->i_zone = q->q_zone = z;
     out->i_word = &s.sr_words[s.sr_index];
     return SM_OK;

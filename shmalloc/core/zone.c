@@ -15,6 +15,13 @@
 
 /* ---------------------------------------------------------------- handles */
 
+void sm_zone_widen(struct sm_zone *z) {
+    const struct sm_arena *a = z->z_arena;
+    uint64_t pages = sm_load_acq(&a->a_ctl->ctl_dir_committed);
+    z->z_data_bytes = (pages < a->a_data_pages ? pages : a->a_data_pages) << SM_PAGE_SHIFT;
+    z->z_fast_bytes = z->z_plain ? z->z_data_bytes : 0;
+}
+
 static void handle_bind(struct sm_zone *z) {
     struct sm_arena *a = z->z_arena;
     bool orphan = a->a_cpu == &a->a_orphan;
@@ -32,7 +39,7 @@ static void handle_bind(struct sm_zone *z) {
                  !(z->z_flags & (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_REFCNT |
                                   SM_ZONE_MALLOC));
     z->z_fast_cpu = z->z_plain ? z->z_cpu : &a->a_orphan;
-    z->z_fast_bytes = z->z_plain ? z->z_data_bytes : 0;
+    sm_zone_widen(z);
     z->z_free_delta = SM_ST_GEN_ONE + z->z_low_cached - z->z_low_held;
 }
 
@@ -57,7 +64,6 @@ static void handle_fill(struct sm_zone *z, struct sm_arena *a, uint32_t id) {
     z->z_fenced = a->a_fenced;
     z->z_page_match = (uint16_t)SM_PG_ENTRY(SM_PG_SLAB, zs->z_keg, 0, 0);
     z->z_first = a->a_data + zs->z_item_off;
-    z->z_data_bytes = a->a_data_pages << SM_PAGE_SHIFT;
     z->z_pagedir = a->a_pagedir;
     z->z_words = a->a_meta + k->k_words_off;
     z->z_recip = k->k_recip;
@@ -138,6 +144,12 @@ enum sm_err sm_zone_by_id(struct sm_arena *a, uint32_t id, struct sm_zone **out)
     if (sm_load_acq(&zs->z_gen) != gen) { /* the record was given to another zone while it was read */
         handle_drop(fresh);
         return SM_GONE;
+    }
+    z = a->a_zone[id]; /* a callback's resolution may have opened this zone meanwhile */
+    if (z && z->z_gen == fresh->z_gen) {
+        handle_drop(fresh);
+        *out = z;
+        return SM_OK;
     }
     if (z) { /* somebody may still hold the old handle: it stays, disabled, until the arena is closed */
         handle_disable(z);

@@ -32,7 +32,7 @@ struct sm_zone {
     uint32_t z_low_held, z_low_cached; /* low half of state words with this CPU in them */
     uint64_t z_free_delta;             /* HELD by this CPU + delta = CACHED by it, one generation later */
     uint8_t *z_first;                  /* where the first item could be: data region + z_item_off */
-    uint64_t z_fast_bytes;             /* of the data region for a plain zone, else 0 */
+    uint64_t z_fast_bytes;             /* z_data_bytes for a plain zone, else 0 */
     uint64_t *z_pagedir;
     uint8_t *z_words; /* meta region + k_words_off */
     uint32_t z_stride, z_items;
@@ -43,7 +43,7 @@ struct sm_zone {
     uint64_t z_recip;
     /* ---- slow path */
     struct sm_cpu_shm *z_cpu;
-    uint64_t z_data_bytes; /* of the data region */
+    uint64_t z_data_bytes; /* of the data region, as far as its directory was committed when last looked */
     uint32_t z_low_constructing;
     uint32_t z_item_off, z_item_bytes;
     uint32_t *z_waiters; /* the keg's */

@@ -155,6 +155,7 @@ static bool refill_from_slabs(struct sm_zone *z, bool reserve, uint32_t low, str
 
 enum sm_err sm_zone_refill(struct sm_zone *z, int flags, uint32_t low, struct sm_entry *out) {
     struct sm_zone_shm *zs = z->z_shm;
+    sm_zone_widen(z);
     enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_ALLOC, z->z_id, 0));
     if (err != SM_OK) {
         return err;

@@ -107,6 +107,7 @@ static enum sm_err free_slow(struct sm_zone *z, void *mem, void *arg) {
     if (z->z_shm->z_gen != z->z_gen) {
         return SM_GONE;
     }
+    sm_zone_widen(z);
     enum sm_err err = sm_zone_lookup(z, mem, &word);
     if (err != SM_OK || (err = word_verdict(z, sm_load_rlx(word))) != SM_OK) {
         return err;

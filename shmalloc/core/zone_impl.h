@@ -13,6 +13,10 @@
 enum sm_err sm_zone_enter(struct sm_zone *z, uint64_t opword);
 void sm_zone_leave(struct sm_zone *z);
 
+/* Lets the inline lookup reach as far as the page directory is committed now. It is never read beyond: a wild address
+ * must not make the kernel allocate a page of it. Called on the slow paths that a fresh address leads to. */
+void sm_zone_widen(struct sm_zone *z);
+
 /* Entries that a bucket of this zone may hold now: the adaptive size, less when a limit has to be shared. */
 uint32_t sm_zone_bucket_size(const struct sm_zone *z);
 /* In a section: makes room for one more entry in the alloc bucket. False: no bucket to be had, or not for this zone. */

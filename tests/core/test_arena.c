@@ -3,8 +3,11 @@
  */
 #include "harness.h"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -208,6 +211,75 @@ static void create_in_little_room(struct harness *h, void *ctx) {
 TEST_BARE(a_creation_that_finds_no_room_leaves_nothing) {
     int fd = harness_memfd(h);
     harness_join(h, harness_fork(h, create_in_little_room, &fd));
+}
+
+/* A file on a small tmpfs of the child's own; -1 where the system does not let a test mount one. */
+static int on_small_tmpfs(const char *size) {
+    char dir[] = "/tmp/shmalloc-test-XXXXXX", path[64];
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+        printf("skipped: no private mounts here\n");
+        return -1;
+    }
+    EXPECT_TRUE(mkdtemp(dir) != NULL);
+    bool mounted = mount("tmpfs", dir, "tmpfs", 0, size) == 0;
+    snprintf(path, sizeof path, "%s/arena", dir);
+    int fd = mounted ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    EXPECT_TRUE(!mounted || (fd >= 0 && unlink(path) == 0 && umount2(dir, MNT_DETACH) == 0));
+    EXPECT_EQ(rmdir(dir), 0);
+    return fd;
+}
+
+static void fill_a_small_tmpfs(struct harness *h, void *ctx) {
+    int fd = on_small_tmpfs("size=6m");
+    struct sm_arena *a = NULL;
+    static void *item[4096];
+    uint32_t n = 0;
+    enum sm_err err = SM_OK;
+    (void)h, (void)ctx;
+    if (fd < 0) {
+        return;
+    }
+    EXPECT_OK(sm_arena_create(fd, NULL, NULL, "filler", &a)); /* 1 GiB at most, 6 MiB there */
+    struct sm_zone *z = harness_zone(a, "z", 4096, 0);
+    while (n < 4096 && (err = sm_zone_alloc(z, SM_M_NOWAIT, NULL, 0, &item[n])) == SM_OK) {
+        memset(item[n++], 0xaa, 4096);
+    }
+    EXPECT_ERR(err, SM_NO_MEMORY); /* an error, not a signal */
+    EXPECT_GT(n, 500);
+    EXPECT_LT(a->a_space_bytes, 1 << 20);
+    EXPECT_ERR(sm_zone_alloc(z, SM_M_WAITOK, NULL, -1, &item[n]), SM_NO_MEMORY); /* sleeping would not help */
+    EXPECT_EQ(harness_findings(a, true), 0);
+    while (n > 0) {
+        EXPECT_OK(sm_zone_free(z, item[--n], NULL));
+    }
+    uint64_t pages;
+    EXPECT_OK(sm_arena_reclaim(a, SM_RECLAIM_DRAIN_CPU, &pages));
+    EXPECT_GT(pages, 500);
+    EXPECT_OK(sm_zone_alloc(z, SM_M_NOWAIT, NULL, 0, &item[0]));
+    EXPECT_OK(sm_zone_free(z, item[0], NULL));
+    EXPECT_EQ(harness_findings(a, true), 0);
+    sm_arena_close(a);
+}
+
+TEST_BARE(a_full_file_system_is_an_error_that_names_the_free_space) {
+    harness_join(h, harness_fork(h, fill_a_small_tmpfs, NULL));
+}
+
+static void create_on_a_tiny_tmpfs(struct harness *h, void *ctx) {
+    int fd = on_small_tmpfs("size=64k");
+    struct sm_arena *a = NULL;
+    uint64_t bytes = 1;
+    (void)h, (void)ctx;
+    if (fd < 0) {
+        return;
+    }
+    EXPECT_ERR(sm_arena_create(fd, NULL, NULL, "tiny", &a), SM_NO_MEMORY);
+    EXPECT_OK(sm_os_size(fd, &bytes));
+    EXPECT_EQ(bytes, 0);
+}
+
+TEST_BARE(a_creation_on_a_full_file_system_leaves_nothing) {
+    harness_join(h, harness_fork(h, create_on_a_tiny_tmpfs, NULL));
 }
 
 TEST_GEOMETRY(an_arena_of_64_gib_uses_less_than_2_mib_until_it_is_used, .g_max_bytes = 64ull << 30) {
