@@ -68,8 +68,8 @@ struct sm_arena {
     bool a_fenced;
     bool a_live;           /* descriptor map: a shared-memory object that others may be using, not a copy */
     uint32_t a_cpu_id;     /* SM_CPU_NONE without a slot */
-    uint32_t a_epoch;      /* grows when this attachment changes its CPU (fork): items of an older epoch are not ours */
-    bool a_forked;         /* in a child, before it claimed a slot of its own */
+    uint32_t a_epoch; /* grows when this attachment changes its CPU (fork): items of an older epoch are not ours */
+    bool a_forked; /* in a child, before it claimed a slot of its own */
     struct sm_cpu_shm *a_cpu; /* own slot, or &a_orphan */
     struct sm_cpu_shm a_orphan; /* claim word always raised: sends every fast path to the slow one */
     char a_cpu_name[SM_NAME_BYTES];
@@ -78,17 +78,17 @@ struct sm_arena {
     struct sm_zone *a_malloc[28]; /* malloc.c: handle of each size class and of page runs, NULL until first used */
     struct sm_hooks a_hooks;
     struct sm_runtime a_runtime;
-    bool a_mapped_here;     /* close unmaps */
-    bool a_contended;       /* the last core lock was found taken */
+    bool a_mapped_here; /* close unmaps */
+    bool a_contended; /* the last core lock was found taken */
     /* The calls that go up a layer, installed by attach.c: a CPU slot after fork, and recovery (NULL report). */
     enum sm_err (*a_ensure)(struct sm_arena *a);
     enum sm_err (*a_recover)(struct sm_arena *a);
     enum sm_err (*a_rebuild)(struct sm_arena *a); /* quiesce lock held: finishes what a dead reaper began */
-    uint32_t a_inside;      /* callbacks now running */
+    uint32_t a_inside; /* callbacks now running */
     uint64_t a_space_bytes; /* free space seen when the last commit failed */
-    uint32_t a_blocker;     /* CPU named by the last SM_STALLED, NO_OWNER or SM_DEAD_PEER */
+    uint32_t a_blocker; /* CPU named by the last SM_STALLED, NO_OWNER or SM_DEAD_PEER */
     uint64_t a_nowait_count; /* M_NOWAIT allocations, for the failure rate */
-    int a_callback_errno;   /* what the last failing ctor or init returned */
+    int a_callback_errno; /* what the last failing ctor or init returned */
 };
 
 /* The geometry with defaults filled in; SM_INVALID names nothing: ranges are in sm_geometry. */

@@ -18,7 +18,7 @@
 #define EMPTY_LIMIT_NS 100000000ll
 
 static const char *const region_names[SM_R_FIXED] = {
-    "control", "cpus",  "zones",    "kegs",      "queues",  "caches", "types", "events",
+    "control", "cpus",  "zones",    "kegs",      "queues",   "caches", "types", "events",
     "buckets", "extra", "page-dir", "page-link", "meta-dir", "meta",   "data",
 };
 
@@ -90,8 +90,12 @@ void sm_format_place(struct sm_header_shm *h) {
 
 uint64_t sm_arena_object_bytes(const struct sm_geometry *g) {
     struct sm_header_shm h = {
-        .h_max_bytes = g->g_max_bytes,     .h_max_cpus = g->g_max_cpus,       .h_max_zones = g->g_max_zones,
-        .h_max_queues = g->g_max_queues,   .h_max_types = g->g_max_types,     .h_max_buckets = g->g_max_buckets,
+        .h_max_bytes = g->g_max_bytes,
+        .h_max_cpus = g->g_max_cpus,
+        .h_max_zones = g->g_max_zones,
+        .h_max_queues = g->g_max_queues,
+        .h_max_types = g->g_max_types,
+        .h_max_buckets = g->g_max_buckets,
         .h_max_events = g->g_max_events,
     };
     sm_format_place(&h);
@@ -154,7 +158,8 @@ void sm_format_bind(struct sm_arena *a, uint8_t *base, uint64_t bytes) {
     a->a_queues = (struct sm_queue_shm *)AT(SM_R_QUEUES);
     a->a_caches = (struct sm_cache_shm *)AT(SM_R_CACHES);
     a->a_types = (struct sm_type_shm *)AT(SM_R_TYPES);
-    a->a_type_stats = (struct sm_type_stat_shm *)(AT(SM_R_TYPES) + page_up(h->h_max_types * sizeof(struct sm_type_shm)));
+    a->a_type_stats =
+        (struct sm_type_stat_shm *)(AT(SM_R_TYPES) + page_up(h->h_max_types * sizeof(struct sm_type_shm)));
     a->a_events = (struct sm_event_shm *)AT(SM_R_EVENTS);
     a->a_buckets = (struct sm_bucket_shm *)AT(SM_R_BUCKETS);
     a->a_pagedir = (uint64_t *)AT(SM_R_PAGEDIR);
@@ -180,8 +185,12 @@ static enum sm_err verify_fields(const struct sm_header_shm *h, uint64_t object_
         return SM_CORRUPT;
     }
     struct sm_geometry g = {
-        .g_max_bytes = h->h_max_bytes,   .g_max_cpus = h->h_max_cpus,   .g_max_zones = h->h_max_zones,
-        .g_max_queues = h->h_max_queues, .g_max_types = h->h_max_types, .g_max_buckets = h->h_max_buckets,
+        .g_max_bytes = h->h_max_bytes,
+        .g_max_cpus = h->h_max_cpus,
+        .g_max_zones = h->h_max_zones,
+        .g_max_queues = h->h_max_queues,
+        .g_max_types = h->h_max_types,
+        .g_max_buckets = h->h_max_buckets,
         .g_max_events = h->h_max_events,
     };
     struct sm_geometry full;

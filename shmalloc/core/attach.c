@@ -293,4 +293,3 @@ void sm_arena_set_hooks(struct sm_arena *a, const struct sm_hooks *hooks) {
     a->a_hooks = hooks ? *hooks : (struct sm_hooks){0};
     sm_zone_rebind(a); /* an armed attachment leaves the inline paths */
 }
-

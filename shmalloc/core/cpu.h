@@ -6,7 +6,8 @@
 
 #include "arena.h"
 
-enum sm_err sm_cpu_claim(struct sm_arena *a); /* SM_NO_CPU when every slot is live; SM_DEAD_PEER if only dead ones are left */
+enum sm_err
+sm_cpu_claim(struct sm_arena *a); /* SM_NO_CPU when every slot is live; SM_DEAD_PEER if only dead ones are left */
 /* Quiesce lock held, the lock byte of a_cpu_id already ours: makes that slot this attachment's. */
 enum sm_err sm_cpu_take_slot(struct sm_arena *a);
 enum sm_err sm_cpu_release(struct sm_arena *a);

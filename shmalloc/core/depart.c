@@ -23,7 +23,8 @@ static int find_held(const struct sm_slab_ref *s, void *ctx) {
         if ((SM_ST_KIND(w) == SM_HELD || SM_ST_KIND(w) == SM_CONSTRUCTING) && SM_ST_CPU(w) == hs->hs_cpu) {
             hs->hs_page = s->sr_page;
             hs->hs_index = i + 1;
-            hs->hs_entry = (struct sm_entry){sm_slab_item(hs->hs_arena, s, i), sm_off_of(hs->hs_arena, &s->sr_words[i])};
+            hs->hs_entry =
+                (struct sm_entry){sm_slab_item(hs->hs_arena, s, i), sm_off_of(hs->hs_arena, &s->sr_words[i])};
             hs->hs_word = w;
             hs->hs_found = true;
             return 1;
@@ -40,7 +41,8 @@ void sm_depart_held(struct sm_arena *a) {
         struct sm_zone *z = NULL;
         hs.hs_found = false;
         (void)sm_slab_each(a, hs.hs_page, find_held, &hs);
-        if (!hs.hs_found || SM_ST_KIND(hs.hs_word) != SM_HELD || sm_zone_by_id(a, SM_ST_ZONE(hs.hs_word), &z) != SM_OK) {
+        if (!hs.hs_found || SM_ST_KIND(hs.hs_word) != SM_HELD ||
+            sm_zone_by_id(a, SM_ST_ZONE(hs.hs_word), &z) != SM_OK) {
             continue;
         }
         if (z->z_flags & SM_ZONE_KEEP) {

@@ -15,20 +15,20 @@
 
 /* X(id, name, fails with, text): places where a failure can be injected. Append only. */
 #define SM_FAULT_POINTS(X)                                                                                             \
-    X(SM_FP_PAGE, "page.supply", SM_NO_MEMORY, "the page allocator finds no run of pages")                            \
-    X(SM_FP_COMMIT, "page.commit", SM_NO_MEMORY, "posix_fallocate reports a full file system")                        \
-    X(SM_FP_META, "meta.block", SM_NO_MEMORY, "no memory for a slab's state block")                                   \
-    X(SM_FP_SLAB, "slab.create", SM_NO_MEMORY, "a new slab is refused")                                               \
-    X(SM_FP_BUCKET, "bucket.create", SM_NO_MEMORY, "no bucket: the cache is bypassed")                                \
-    X(SM_FP_INIT, "keg.init", SM_INIT_FAILED, "the keg's init refuses an item of a new slab")                         \
-    X(SM_FP_ZINIT, "zone.init", SM_INIT_FAILED, "a secondary zone's init refuses an item")                            \
-    X(SM_FP_CTOR, "zone.ctor", SM_CTOR_FAILED, "the ctor refuses an item")                                            \
-    X(SM_FP_LIMIT, "zone.limit", SM_LIMIT, "the zone behaves as if it were at its limit")                             \
-    X(SM_FP_ALLOC, "zone.alloc", SM_NO_MEMORY, "an allocation fails before it starts")                                \
-    X(SM_FP_PUT, "queue.put", SM_FULL, "the queue behaves as if it were full")                                        \
-    X(SM_FP_GET, "queue.get", SM_EMPTY, "the queue behaves as if it were empty")                                      \
-    X(SM_FP_ATTACH, "cpu.attach", SM_NO_CPU, "no CPU slot is found")                                                  \
-    X(SM_FP_LOCK, "lock.acquire", SM_STALLED, "a lock's holder does not answer in time")                              \
+    X(SM_FP_PAGE, "page.supply", SM_NO_MEMORY, "the page allocator finds no run of pages")                             \
+    X(SM_FP_COMMIT, "page.commit", SM_NO_MEMORY, "posix_fallocate reports a full file system")                         \
+    X(SM_FP_META, "meta.block", SM_NO_MEMORY, "no memory for a slab's state block")                                    \
+    X(SM_FP_SLAB, "slab.create", SM_NO_MEMORY, "a new slab is refused")                                                \
+    X(SM_FP_BUCKET, "bucket.create", SM_NO_MEMORY, "no bucket: the cache is bypassed")                                 \
+    X(SM_FP_INIT, "keg.init", SM_INIT_FAILED, "the keg's init refuses an item of a new slab")                          \
+    X(SM_FP_ZINIT, "zone.init", SM_INIT_FAILED, "a secondary zone's init refuses an item")                             \
+    X(SM_FP_CTOR, "zone.ctor", SM_CTOR_FAILED, "the ctor refuses an item")                                             \
+    X(SM_FP_LIMIT, "zone.limit", SM_LIMIT, "the zone behaves as if it were at its limit")                              \
+    X(SM_FP_ALLOC, "zone.alloc", SM_NO_MEMORY, "an allocation fails before it starts")                                 \
+    X(SM_FP_PUT, "queue.put", SM_FULL, "the queue behaves as if it were full")                                         \
+    X(SM_FP_GET, "queue.get", SM_EMPTY, "the queue behaves as if it were empty")                                       \
+    X(SM_FP_ATTACH, "cpu.attach", SM_NO_CPU, "no CPU slot is found")                                                   \
+    X(SM_FP_LOCK, "lock.acquire", SM_STALLED, "a lock's holder does not answer in time")                               \
     X(SM_FP_MALLOC, "malloc.alloc", SM_NO_MEMORY, "a malloc of any size fails")
 
 enum sm_fault_point {

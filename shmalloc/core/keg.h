@@ -46,8 +46,7 @@ struct sm_keg_init {
 };
 enum sm_err sm_keg_grow(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki);
 /* Releases empty slabs beyond `keep`; fini runs on their items. Outside any operation. *slabs: how many. */
-enum sm_err sm_keg_trim(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki, uint64_t keep,
-                        uint64_t *slabs);
+enum sm_err sm_keg_trim(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki, uint64_t keep, uint64_t *slabs);
 
 /* The same for every slab, whatever NOFREE and the reserve say: the keg is about to go. */
 enum sm_err sm_keg_release_all(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki, uint64_t *slabs);

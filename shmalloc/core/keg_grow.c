@@ -24,9 +24,9 @@ static enum sm_err slab_admit(struct sm_arena *a, uint32_t keg, const struct sm_
         return err;
     }
     /* Under the lock that ends a keg, so a keg is not ended between here and its next look at k_slabs. */
-    if (sm_load_acq(&k->k_state) != SM_KEG_LIVE ||
-        (ki && ki->ki_asker &&
-         (sm_load_acq(&ki->ki_asker->z_state) != SM_ZONE_LIVE || sm_load_rlx(&ki->ki_asker->z_gen) != ki->ki_asker_gen))) {
+    if (sm_load_acq(&k->k_state) != SM_KEG_LIVE || (ki && ki->ki_asker &&
+                                                    (sm_load_acq(&ki->ki_asker->z_state) != SM_ZONE_LIVE ||
+                                                     sm_load_rlx(&ki->ki_asker->z_gen) != ki->ki_asker_gen))) {
         err = SM_GONE;
     } else if (k->k_max_slabs != 0 && k->k_slabs >= k->k_max_slabs) {
         err = SM_LIMIT;
@@ -84,8 +84,8 @@ static void slab_bind(struct sm_arena *a, uint32_t keg, uint32_t pages, struct s
     uint8_t *block = sm_block_mem(a, s->sr_block);
     s->sr_keg = keg;
     s->sr_pages = pages;
-    s->sr_slab = (struct sm_slab_shm *)((k->k_flags & SM_KEG_OFFPAGE ? block : sm_page_mem(a, s->sr_page)) +
-                                        k->k_hdr_off);
+    s->sr_slab =
+        (struct sm_slab_shm *)((k->k_flags & SM_KEG_OFFPAGE ? block : sm_page_mem(a, s->sr_page)) + k->k_hdr_off);
     s->sr_words = (uint64_t *)(block + k->k_words_off);
     s->sr_aux = k->k_aux_off ? (uint32_t *)(block + k->k_aux_off) : NULL;
 }

@@ -106,22 +106,22 @@ struct sm_region_shm {
 _Static_assert(sizeof(struct sm_region_shm) == 40, "layout");
 
 enum sm_region_id { /* the fixed regions, at these places in the directory */
-    SM_R_CONTROL,
-    SM_R_CPUS,
-    SM_R_ZONES,
-    SM_R_KEGS,
-    SM_R_QUEUES,
-    SM_R_CACHES,
-    SM_R_TYPES,
-    SM_R_EVENTS,
-    SM_R_BUCKETS,
-    SM_R_EXTRA,
-    SM_R_PAGEDIR,
-    SM_R_PAGELINKS,
-    SM_R_METADIR,
-    SM_R_META,
-    SM_R_DATA,
-    SM_R_FIXED
+                    SM_R_CONTROL,
+                    SM_R_CPUS,
+                    SM_R_ZONES,
+                    SM_R_KEGS,
+                    SM_R_QUEUES,
+                    SM_R_CACHES,
+                    SM_R_TYPES,
+                    SM_R_EVENTS,
+                    SM_R_BUCKETS,
+                    SM_R_EXTRA,
+                    SM_R_PAGEDIR,
+                    SM_R_PAGELINKS,
+                    SM_R_METADIR,
+                    SM_R_META,
+                    SM_R_DATA,
+                    SM_R_FIXED
 };
 #define SM_REGION_SPARSE 1u /* committed piece by piece */
 
@@ -360,7 +360,7 @@ enum sm_op {
     SM_OP_END
 };
 #define SM_OPWORD(op, id, operand) ((uint64_t)(op) | ((uint64_t)(id) << 4) | ((uint64_t)(operand) << 16))
-#define SM_OP_OF(w) ((enum sm_op)((w)&0xf))
+#define SM_OP_OF(w) ((enum sm_op)((w) & 0xf))
 #define SM_OP_ID(w) ((uint32_t)(((w) >> 4) & 0xfff))
 #define SM_OP_OPERAND(w) ((uint64_t)((w) >> 16))
 #define SM_OP_ITEM(off) ((uint64_t)(off) >> 3)
@@ -632,7 +632,7 @@ _Static_assert(sizeof(struct sm_queue_shm) == 320, "layout");
  * requested bytes = class bytes - slack (page runs: run bytes - slack, slack below one page + 2^24). 0: not in use. */
 #define SM_TAG(type, slack) (((uint32_t)(type) + 1u) << 24 | (uint32_t)(slack))
 #define SM_TAG_TYPE(t) (((t) >> 24) - 1u)
-#define SM_TAG_SLACK(t) ((t)&0xffffffu)
+#define SM_TAG_SLACK(t) ((t) & 0xffffffu)
 #define SM_TYPES_LIMIT 254u
 
 struct sm_type_shm { /* one malloc type, and the counters folded from CPUs that left */

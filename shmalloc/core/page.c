@@ -180,8 +180,8 @@ enum sm_err sm_page_punch(struct sm_arena *a, uint64_t *pages) {
         sm_run_remove(a, page, length, SM_PG_FREE);
         /* Marked first, then given back: a crash in between leaves holes that still have their pages. */
         sm_run_mark(a, page, length, SM_PG_HOLE);
-        err = sm_os_punch(a->a_fd, a->a_data_off + ((uint64_t)page << SM_PAGE_SHIFT),
-                          (uint64_t)length << SM_PAGE_SHIFT);
+        err =
+            sm_os_punch(a->a_fd, a->a_data_off + ((uint64_t)page << SM_PAGE_SHIFT), (uint64_t)length << SM_PAGE_SHIFT);
         a->a_ctl->ctl_free_pages -= length;
         a->a_ctl->ctl_hole_pages += length;
         a->a_ctl->ctl_punched += length;

@@ -10,8 +10,8 @@ static uint32_t *block_link(const struct sm_arena *a, uint32_t block) {
 
 static enum sm_err commit_meta(struct sm_arena *a, uint64_t page, uint32_t pages) {
     struct sm_control_shm *ctl = a->a_ctl;
-    enum sm_err err = sm_os_commit(a->a_fd, sm_off_of(a, a->a_meta) + (page << SM_PAGE_SHIFT),
-                                   (uint64_t)pages << SM_PAGE_SHIFT);
+    enum sm_err err =
+        sm_os_commit(a->a_fd, sm_off_of(a, a->a_meta) + (page << SM_PAGE_SHIFT), (uint64_t)pages << SM_PAGE_SHIFT);
     while (err == SM_OK && ctl->ctl_metadir_committed < page + pages) {
         uint64_t from = ctl->ctl_metadir_committed;
         uint64_t step = SM_PAGE / sizeof(uint64_t);

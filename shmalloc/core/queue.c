@@ -288,8 +288,8 @@ enum sm_err sm_queue_put(struct sm_queue *q, struct sm_zone *z, void *item, int6
     return err;
 }
 
-enum sm_err sm_queue_put_bulk(struct sm_queue *q, struct sm_zone *z, uint32_t n, void *const *items,
-                              int64_t timeout_ns, uint32_t *done) {
+enum sm_err sm_queue_put_bulk(struct sm_queue *q, struct sm_zone *z, uint32_t n, void *const *items, int64_t timeout_ns,
+                              uint32_t *done) {
     enum sm_err err = sm_fault(q->q_arena, SM_FP_PUT, q->q_shm->q_name, 0, 0);
     *done = 0;
     if (err != SM_OK || n == 0) {

@@ -24,8 +24,8 @@ enum sm_err sm_queue_put(struct sm_queue *q, struct sm_zone *z, void *item, int6
 enum sm_err sm_queue_get(struct sm_queue *q, int64_t timeout_ns, struct sm_zone **z, void **item);
 /* As many as fit without waiting, at least one when the wait allows: *done counts, a prefix of items. When an item is
  * refused, those before it go in, and its refusal is returned. */
-enum sm_err sm_queue_put_bulk(struct sm_queue *q, struct sm_zone *z, uint32_t n, void *const *items,
-                              int64_t timeout_ns, uint32_t *done);
+enum sm_err sm_queue_put_bulk(struct sm_queue *q, struct sm_zone *z, uint32_t n, void *const *items, int64_t timeout_ns,
+                              uint32_t *done);
 enum sm_err sm_queue_get_bulk(struct sm_queue *q, uint32_t n, int64_t timeout_ns, struct sm_zone **zones, void **items,
                               uint32_t *got);
 uint64_t sm_queue_length(const struct sm_queue *q);

@@ -34,15 +34,15 @@
 #include "zone_impl.h"
 
 enum ring_step { /* crash points */
-    STEP_PUT_CHECKED = 0x500,
-    STEP_PUT_CLAIMED,
-    STEP_PUT_QUEUED,
-    STEP_PUT_NAMED,
-    STEP_PUT_PLACED,
-    STEP_GET_SEEN = 0x510,
-    STEP_GET_CLAIMED,
-    STEP_GET_HELD,
-    STEP_GET_RELEASED
+                 STEP_PUT_CHECKED = 0x500,
+                 STEP_PUT_CLAIMED,
+                 STEP_PUT_QUEUED,
+                 STEP_PUT_NAMED,
+                 STEP_PUT_PLACED,
+                 STEP_GET_SEEN = 0x510,
+                 STEP_GET_CLAIMED,
+                 STEP_GET_HELD,
+                 STEP_GET_RELEASED
 };
 
 #define BUSY_SPINS 64 /* rounds for a place that is being filled or emptied right now */

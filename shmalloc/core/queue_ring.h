@@ -15,8 +15,8 @@ struct sm_queue {
     uint64_t q_mask;
     uint64_t q_limit;
     uint64_t q_op_put, q_op_get; /* op words without operand */
-    uint64_t q_head_seen;        /* producers: a past value of q_head, to read its line once a lap, not once an item */
-    struct sm_zone *q_zone;      /* consumers: zone of the last item */
+    uint64_t q_head_seen; /* producers: a past value of q_head, to read its line once a lap, not once an item */
+    struct sm_zone *q_zone; /* consumers: zone of the last item */
     uint32_t q_id, q_gen;
     bool q_busy; /* the last attempt met a place that another CPU has claimed but not finished */
 };
@@ -28,8 +28,7 @@ enum sm_err sm_ring_put_one(struct sm_queue *q, struct sm_zone *z, void *item);
 /* Up to n items in the order they were put; SM_OK with *got >= 1, else SM_EMPTY or what is wrong with the first.
  * peek: an unfilled first place is SM_EMPTY at once. Without it, a producer at work on that place gets a moment to
  * finish, at the price of a look at q_tail, whose line belongs to the producers. */
-enum sm_err sm_ring_get(struct sm_queue *q, bool peek, uint32_t n, struct sm_zone **zones, void **items,
-                        uint32_t *got);
+enum sm_err sm_ring_get(struct sm_queue *q, bool peek, uint32_t n, struct sm_zone **zones, void **items, uint32_t *got);
 enum sm_err sm_ring_get_one(struct sm_queue *q, bool peek, struct sm_zone **zone, void **item);
 
 static inline uint64_t sm_ring_length(const struct sm_queue *q) {

@@ -47,7 +47,8 @@ static enum sm_err job_new(struct sm_arena *a, struct sm_reap_job *j) {
         .rj_type_items = calloc(h->h_max_types, sizeof(uint64_t)),
         .rj_type_bytes = calloc(h->h_max_types, sizeof(uint64_t)),
     };
-    if (j->rj_dead && j->rj_cached && j->rj_placed && j->rj_live && j->rj_freed && j->rj_type_items && j->rj_type_bytes) {
+    if (j->rj_dead && j->rj_cached && j->rj_placed && j->rj_live && j->rj_freed && j->rj_type_items &&
+        j->rj_type_bytes) {
         return SM_OK;
     }
     job_free(j);

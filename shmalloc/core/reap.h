@@ -6,14 +6,14 @@
 
 #include "zone.h"
 
-#define SM_REAP_CPUS 16  /* deaths and zones that a report names; the totals count all */
+#define SM_REAP_CPUS 16 /* deaths and zones that a report names; the totals count all */
 #define SM_REAP_ZONES 32
 
 struct sm_reap_cpu {
     uint32_t rc_cpu, rc_pid;
     char rc_name[SM_NAME_BYTES];
     uint64_t rc_op, rc_op_arg; /* what it said it was about to do; 0: between two operations */
-    int64_t rc_attached_ns;    /* CLOCK_REALTIME */
+    int64_t rc_attached_ns; /* CLOCK_REALTIME */
 };
 
 struct sm_reap_zone {
@@ -22,15 +22,15 @@ struct sm_reap_zone {
 };
 
 struct sm_reap_report {
-    uint32_t rr_cpus;      /* dead CPUs found */
-    uint32_t rr_zones;     /* zones named below */
-    uint64_t rr_freed;     /* items returned to their slabs */
-    uint64_t rr_kept;      /* items left for adoption by their zone's policy */
-    uint64_t rr_undone;    /* operations finished or undone */
-    uint64_t rr_requeued;  /* items that recovery gave their place in a queue again */
-    int64_t rr_at_ns;      /* when the deaths were found, CLOCK_REALTIME */
+    uint32_t rr_cpus; /* dead CPUs found */
+    uint32_t rr_zones; /* zones named below */
+    uint64_t rr_freed; /* items returned to their slabs */
+    uint64_t rr_kept; /* items left for adoption by their zone's policy */
+    uint64_t rr_undone; /* operations finished or undone */
+    uint64_t rr_requeued; /* items that recovery gave their place in a queue again */
+    int64_t rr_at_ns; /* when the deaths were found, CLOCK_REALTIME */
     int64_t rr_stopped_ns; /* how long the world stood still */
-    int64_t rr_total_ns;   /* with the dtors and finis that were due */
+    int64_t rr_total_ns; /* with the dtors and finis that were due */
     struct sm_reap_cpu rr_cpu[SM_REAP_CPUS];
     struct sm_reap_zone rr_zone[SM_REAP_ZONES];
 };

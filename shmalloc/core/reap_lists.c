@@ -87,7 +87,8 @@ static void buckets_rebuild(struct sm_reap_job *j) {
         a->a_buckets[i].b_zone = 0;
     }
     for (uint32_t cpu = 0; cpu < ctl->ctl_cpu_high; cpu++) {
-        for (uint32_t id = 0; a->a_cpus[cpu].cpu_state != SM_CPU_FREE && !j->rj_dead[cpu] && id < ctl->ctl_zones; id++) {
+        for (uint32_t id = 0; a->a_cpus[cpu].cpu_state != SM_CPU_FREE && !j->rj_dead[cpu] && id < ctl->ctl_zones;
+             id++) {
             const struct sm_cache_shm *c = sm_cache_of(a, cpu, id);
             const sm_off_t own[2] = {c->c_alloc, c->c_free};
             for (int i = 0; i < 2; i++) {

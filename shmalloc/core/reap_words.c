@@ -88,7 +88,8 @@ static void reap_held(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64
         j->rj_report.rr_kept++;
         return;
     }
-    if (zs && !runs && (flight || (!callback_set(zs, SM_CB_DTOR) && !has_zinit(zs) && !(zs->z_flags & SM_ZONE_TRASH)))) {
+    if (zs && !runs &&
+        (flight || (!callback_set(zs, SM_CB_DTOR) && !has_zinit(zs) && !(zs->z_flags & SM_ZONE_TRASH)))) {
         set_free(j, s, w, true);
         return;
     }
@@ -156,8 +157,7 @@ static int sweep_slab(const struct sm_slab_ref *slab, void *ctx) {
             break;
         case SM_CONSTRUCTING:
             if (cpu_dead(j, SM_ST_CPU(w)) && a->a_kegs[s.sr_keg].k_flags & SM_KEG_RUNS) {
-                sm_store_rlx(&s.sr_words[i],
-                             (w & SM_ST_GEN_MASK) | SM_ST_LOW(SM_HELD, SM_ST_ZONE(w), a->a_cpu_id));
+                sm_store_rlx(&s.sr_words[i], (w & SM_ST_GEN_MASK) | SM_ST_LOW(SM_HELD, SM_ST_ZONE(w), a->a_cpu_id));
                 later(j, e, SM_ST_ZONE(w), false);
             } else if (cpu_dead(j, SM_ST_CPU(w))) {
                 set_free(j, &s, w, true); /* contents undefined: no dtor */
@@ -170,8 +170,7 @@ static int sweep_slab(const struct sm_slab_ref *slab, void *ctx) {
             break;
         case SM_TICKETED:
             if (cpu_dead(j, SM_ST_CPU(w))) { /* its receiver may live: the ticket stays good, without a sender */
-                sm_store_rlx(&s.sr_words[i],
-                             (w & SM_ST_GEN_MASK) | SM_ST_LOW(SM_TICKETED, SM_ST_ZONE(w), SM_CPU_NONE));
+                sm_store_rlx(&s.sr_words[i], (w & SM_ST_GEN_MASK) | SM_ST_LOW(SM_TICKETED, SM_ST_ZONE(w), SM_CPU_NONE));
                 j->rj_report.rr_kept++;
             }
             break;

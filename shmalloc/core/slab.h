@@ -21,7 +21,8 @@ enum sm_err sm_slab_at(const struct sm_arena *a, uint32_t page, struct sm_slab_r
  * SM_NOT_OURS outside every slab, SM_MISALIGNED inside an item or in slack. */
 enum sm_err sm_slab_find(const struct sm_arena *a, sm_off_t item, struct sm_slab_ref *out);
 /* Calls fn for every slab from page `first` on, in page order; stops at the first nonzero return and returns it. */
-int sm_slab_each(const struct sm_arena *a, uint32_t first, int (*fn)(const struct sm_slab_ref *s, void *ctx), void *ctx);
+int sm_slab_each(const struct sm_arena *a, uint32_t first, int (*fn)(const struct sm_slab_ref *s, void *ctx),
+                 void *ctx);
 
 static inline sm_off_t sm_slab_item(const struct sm_arena *a, const struct sm_slab_ref *s, uint32_t index) {
     return a->a_data_off + ((uint64_t)s->sr_page << SM_PAGE_SHIFT) +

@@ -49,8 +49,8 @@ static bool cache_read(const struct sm_arena *a, uint32_t cpu, uint32_t zone, st
     out->cz_fails = sm_load_rlx(&c->c_fails);
     out->cz_sleeps = sm_load_rlx(&c->c_sleeps);
     /* Counts past the bucket's size can only be damage: check says so, here they are bounded. */
-    out->cz_cached = at_most(sm_load_rlx(&c->c_alloc_n), SM_BUCKET_ITEMS) +
-                     at_most(sm_load_rlx(&c->c_free_n), SM_BUCKET_ITEMS);
+    out->cz_cached =
+        at_most(sm_load_rlx(&c->c_alloc_n), SM_BUCKET_ITEMS) + at_most(sm_load_rlx(&c->c_free_n), SM_BUCKET_ITEMS);
     return true;
 }
 

@@ -14,12 +14,15 @@
     X(SM_TU_WARN_S, "vm.uma.warn_s", 300, 0, 86400, "seconds between two warnings that one zone is at its limit")      \
     X(SM_TU_BUCKET_BYTES, "vm.uma.bucket_bytes", 524288, 0, 1 << 30,                                                   \
       "bytes of items one bucket may hold; bounds the bucket size of zones with large items")                          \
-    X(SM_TU_BUCKET_FIRST, "vm.uma.bucket_first", 64, 1, 128, "entries of a new zone's buckets before contention grows them") \
+    X(SM_TU_BUCKET_FIRST, "vm.uma.bucket_first", 64, 1, 128,                                                           \
+      "entries of a new zone's buckets before contention grows them")                                                  \
     X(SM_TU_SPIN_US, "kern.shmalloc.spin_us", 50, 0, 10000, "microseconds a queue call spins before it sleeps")        \
     X(SM_TU_NOSLEEP, "debug.nosleepwithlocks", 0, 0, 1,                                                                \
       "1: an M_WAITOK allocation is forced to M_NOWAIT (with witness armed: only while locks are held)")               \
-    X(SM_TU_FAIL_RATE, "debug.malloc.failure_rate", 0, 0, 1000000000, "n: every n-th M_NOWAIT allocation fails; 0: none") \
-    X(SM_TU_PUNCH_PAGES, "vm.shmalloc.punch_pages", 1, 1, 1 << 20, "shortest free run, in pages, that reclaim gives back")
+    X(SM_TU_FAIL_RATE, "debug.malloc.failure_rate", 0, 0, 1000000000,                                                  \
+      "n: every n-th M_NOWAIT allocation fails; 0: none")                                                              \
+    X(SM_TU_PUNCH_PAGES, "vm.shmalloc.punch_pages", 1, 1, 1 << 20,                                                     \
+      "shortest free run, in pages, that reclaim gives back")
 
 enum sm_tunable {
 #define SM_TU_ENUM(id, name, dflt, least, most, text) id,

@@ -32,12 +32,12 @@ static void handle_bind(struct sm_zone *z) {
     z->z_low_cached = (uint32_t)SM_ST_LOW(SM_CACHED, z->z_id, cpu);
     z->z_low_constructing = (uint32_t)SM_ST_LOW(SM_CONSTRUCTING, z->z_id, cpu);
     if (!orphan && z->z_cache->c_zone_gen != z->z_gen) {
-        sm_store_rlx(&z->z_cache->c_zone_gen, z->z_gen); /* the counters of a former zone in this place were cleared at its end */
+        sm_store_rlx(&z->z_cache->c_zone_gen,
+                     z->z_gen); /* the counters of a former zone in this place were cleared at its end */
     }
     z->z_epoch = a->a_epoch;
     z->z_plain = !z->z_fn[SM_CB_CTOR] && !z->z_fn[SM_CB_DTOR] && a->a_hooks.h_mask == 0 && !a->a_fenced &&
-                 !(z->z_flags & (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_REFCNT |
-                                  SM_ZONE_MALLOC));
+                 !(z->z_flags & (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_REFCNT | SM_ZONE_MALLOC));
     z->z_fast_cpu = z->z_plain ? z->z_cpu : &a->a_orphan;
     sm_zone_widen(z);
     z->z_free_delta = SM_ST_GEN_ONE + z->z_low_cached - z->z_low_held;

@@ -97,7 +97,8 @@ static enum sm_err take_raw(struct sm_zone *z, int flags, uint32_t want, uint32_
     if (err != SM_OK) {
         return err;
     }
-    uint32_t n = sm_keg_take(z->z_arena, z->z_keg_id, z->z_low_constructing, (flags & SM_M_USE_RESERVE) != 0, want, raw);
+    uint32_t n =
+        sm_keg_take(z->z_arena, z->z_keg_id, z->z_low_constructing, (flags & SM_M_USE_RESERVE) != 0, want, raw);
     sm_bump(&z->z_cache->c_allocs, n);
     sm_zone_leave(z);
     if (n == 0) {
@@ -163,7 +164,8 @@ enum sm_err sm_zone_refill(struct sm_zone *z, int flags, uint32_t low, struct sm
     bool contended = z->z_arena->a_contended, waiters = sm_load_rlx(z->z_waiters) != 0, zinit = sm_zone_has_zinit(z);
     bool done = false;
     if (contended && zs->z_bucket_size < zs->z_bucket_max) {
-        sm_store_rlx(&zs->z_bucket_size, zs->z_bucket_size + 1); /* UMA: the size grows when the lock was fought over, not by every miss */
+        sm_store_rlx(&zs->z_bucket_size,
+                     zs->z_bucket_size + 1); /* UMA: the size grows when the lock was fought over, not by every miss */
     }
     if (sm_load_rlx(&zs->z_state) != SM_ZONE_LIVE) {
         err = SM_GONE;

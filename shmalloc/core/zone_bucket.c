@@ -12,7 +12,8 @@ uint32_t sm_zone_bucket_size(const struct sm_zone *z) {
     uint64_t size = sm_load_rlx(&z->z_shm->z_bucket_size);
     if (k->k_max_slabs != 0) {
         /* Nobody may hoard what all have to share: a quarter of the limit, split between the attached CPUs. */
-        uint64_t share = k->k_max_slabs * k->k_items / (4ull * (sm_load_rlx(&z->z_arena->a_ctl->ctl_attached) + 1ull)) + 1;
+        uint64_t share =
+            k->k_max_slabs * k->k_items / (4ull * (sm_load_rlx(&z->z_arena->a_ctl->ctl_attached) + 1ull)) + 1;
         size = size < share ? size : share;
     }
     return size < SM_BUCKET_ITEMS ? (uint32_t)size : SM_BUCKET_ITEMS;
@@ -79,7 +80,8 @@ bool sm_zone_room(struct sm_zone *z) {
     struct sm_zone_shm *zs = z->z_shm;
     uint32_t size = sm_zone_bucket_size(z);
     sm_off_t fresh = 0;
-    if (size == 0 || (z->z_flags & SM_ZONE_NOBUCKET) || sm_load_rlx(&zs->z_state) != SM_ZONE_LIVE || sm_load_rlx(z->z_waiters) != 0) {
+    if (size == 0 || (z->z_flags & SM_ZONE_NOBUCKET) || sm_load_rlx(&zs->z_state) != SM_ZONE_LIVE ||
+        sm_load_rlx(z->z_waiters) != 0) {
         return false; /* with sleepers: what is freed has to reach the slab, where they look */
     }
     if (c->c_alloc == 0) {

@@ -41,8 +41,8 @@ enum sm_err sm_zone_handle(struct sm_zone *z, const void *item, struct sm_handle
 enum sm_err sm_zone_ticket(struct sm_zone *z, void *item, struct sm_handle *h) {
     uint64_t *word = NULL;
     enum sm_err err = held_word(z, item, &word);
-    if (err != SM_OK || (err = sm_op_enter(z->z_arena, SM_OPWORD(SM_OP_XFER, z->z_id, SM_OP_ITEM(item_off(z, item))))) !=
-                            SM_OK) {
+    if (err != SM_OK ||
+        (err = sm_op_enter(z->z_arena, SM_OPWORD(SM_OP_XFER, z->z_id, SM_OP_ITEM(item_off(z, item))))) != SM_OK) {
         return err;
     }
     uint64_t next = (sm_load_rlx(word) & SM_ST_GEN_MASK) + SM_ST_GEN_ONE;

@@ -9,8 +9,8 @@
 #include <limits.h>
 #include <string.h>
 
-#include "quiesce.h"
 #include "event.h"
+#include "quiesce.h"
 #include "tunable.h"
 #include "zone_impl.h"
 

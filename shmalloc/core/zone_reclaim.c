@@ -92,7 +92,8 @@ enum sm_err sm_zone_reclaim(struct sm_zone *z, enum sm_reclaim how, uint64_t *it
 
 enum sm_err sm_arena_reclaim(struct sm_arena *a, enum sm_reclaim how, uint64_t *pages) {
     enum sm_err err = SM_OK;
-    for (uint32_t id = 0; err == SM_OK && id < a->a_header->h_max_zones && id < sm_load_acq(&a->a_ctl->ctl_zones); id++) {
+    for (uint32_t id = 0; err == SM_OK && id < a->a_header->h_max_zones && id < sm_load_acq(&a->a_ctl->ctl_zones);
+         id++) {
         struct sm_zone *z = NULL;
         uint64_t items, slabs;
         if (sm_load_acq(&a->a_zones[id].z_state) != SM_ZONE_LIVE || a->a_zones[id].z_flags & SM_ZONE_RUNS) {

@@ -144,3 +144,26 @@ def test_a_ctor_of_a_main_program_is_refused_elsewhere_with_advice(arena: Arena)
         arena.zone("z")
     assert caught.value.callback == "__main__:ctor"
     assert "module that every process can import" in str(caught.value)
+
+
+LEAVER = """
+import sys, shmalloc
+arena = shmalloc.Arena.attach(sys.argv[1])
+item, view = arena.zone("z").alloc(), memoryview(arena.zone("z").alloc())
+kept = shmalloc.Arena.attach(sys.argv[1])
+print(arena.cpu_id, kept.cpu_id)
+if sys.argv[2] == "raise":
+    raise SystemExit(3)
+"""
+
+
+@pytest.mark.parametrize("way", ["end", "raise"])
+def test_a_program_that_ends_without_close_gives_its_slots_back(arena: Arena, way: str) -> None:
+    zone = arena.zone("z", size=64)
+    left = subprocess.run(
+        [sys.executable, "-P", "-c", LEAVER, arena.name, way], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (left.stdout.split(), left.stderr) == (["1", "2"], "")
+    figures = arena.statistics()
+    assert (figures.live_cpus, figures.dead_cpus) == (1, 0)
+    assert zone.statistics().used == 0

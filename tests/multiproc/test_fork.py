@@ -145,3 +145,19 @@ def test_dropping_an_inherited_item_frees_nothing_before_and_after_the_childs_fi
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert [item.handle for item in items] == handles
     assert not any(item.freed for item in items)
+
+
+def test_an_observer_sees_the_dead_before_they_are_reaped(arena: Arena) -> None:
+    arena.zone("z", size=64)
+    ours, theirs = multiprocessing.Pipe()
+    pid = os.fork()
+    if pid == 0:
+        work.hold_and_vanish(arena.name, 3, theirs)
+    ours.recv()
+    os.waitpid(pid, 0)
+    with Arena.attach(arena.name, observe=True) as observer:
+        assert observer.statistics().dead_cpus == 1
+        assert observer.zone_statistics()[0].used == 3
+    Arena.attach(arena.name).close()
+    assert arena.statistics().dead_cpus == 0
+    assert arena.zone("z").statistics().used == 0

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 import shmalloc
-from shmalloc import M_NOWAIT, M_WAITOK, CallbackUnresolvable, CtorFailed, InCallback, InitFailed
+from shmalloc import M_NOWAIT, M_WAITOK, CallbackUnresolvable, CtorFailed, InCallback, InitFailed, _native
 from shmalloc.callbacks import name_callback, resolve
 from unit.shmalloc import callback_functions as functions
 
@@ -212,3 +212,22 @@ def test_resolved_functions_are_released_with_the_arena(arena_name: str) -> None
     del arena, zone
     after = sys.getrefcount(functions.ctor_stamp)
     assert (during, after) == (before + 1, before)
+
+
+def test_a_zone_opened_while_its_callbacks_are_imported_is_still_one(arena: shmalloc.Arena) -> None:
+    arena.zone("z", size=64, ctor=functions.ctor_stamp)
+    inner: list[shmalloc.Zone] = []
+
+    def importing(arena_name: str, zone: str, name: str) -> object:
+        if not inner:
+            inner.append(other.zone("z"))
+        return resolve(arena_name, zone, name)
+
+    with shmalloc.Arena.attach(arena.name) as other:
+        _native.bind(resolve=importing)
+        try:
+            outer = other.zone("z")
+        finally:
+            _native.bind(resolve=resolve)
+        assert outer is inner[0]
+        assert outer.alloc()[0:1] == b"C"

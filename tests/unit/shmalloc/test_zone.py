@@ -310,8 +310,9 @@ def test_reference_counters_belong_to_the_item(arena: Arena) -> None:
     with pytest.raises(shmalloc.StaleHandle):
         count.get()
     plain = arena.zone("plain", size=64)
-    with pytest.raises(shmalloc.ShmallocError):
+    with pytest.raises(ZoneMismatch) as caught:
         plain.find_refcnt(plain.alloc())
+    assert caught.value.field == "refcnt"
 
 
 def test_destroying_a_zone_needs_its_items_back(arena: Arena) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from workloads.bench.build import Unavailable, build_program, fingerprint
+from workloads.bench.build import Unavailable, build_program, fingerprint, forget_old
 from workloads.bench.machine import usable_cores
 from workloads.bench.native import measure_native
 from workloads.bench.program import Program
@@ -74,6 +75,17 @@ def test_fingerprint_follows_content_and_flags(tmp_path: Path) -> None:
     assert fingerprint(("cc", "-O3"), (source,)) != before
     source.write_text("int b;")
     assert fingerprint(("cc",), (source,)) != before
+
+
+def test_old_builds_are_removed_and_new_ones_kept(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / f"{name}-program").write_bytes(b"")
+        (tmp_path / f"{name}-directory").mkdir()
+        (tmp_path / f"{name}-directory" / "library.a").write_bytes(b"")
+    for path in tmp_path.glob("old-*"):
+        os.utime(path, (1, 1))
+    forget_old(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new-directory", "new-program"]
 
 
 def test_absent_library_is_named_by_its_package() -> None:
