@@ -21,12 +21,13 @@ static void leave(struct sm_zone *z) {
 /* Pops n entries of the alloc bucket, which has them. */
 static void pop_row(struct sm_zone *z, struct sm_cache_shm *c, uint32_t n, void **items) {
     uint8_t *const base = z->z_base;
-    const uint64_t low = z->z_low_held;
+    const uint32_t low = z->z_low_held;
     const struct sm_entry *top = sm_cache_entry(z, c, c->c_alloc_n);
     for (uint32_t i = 0; i < n; i++) {
         const struct sm_entry e = *--top;
-        uint64_t *word = (uint64_t *)(base + e.e_word);
-        sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | low);
+        /* A cached item's word is this CPU's alone and its generation stays: the low half is the whole transition. (Not so
+         * in a single pop: the push that follows at once would wait for a half store to reach the cache.) */
+        sm_store_rlx((uint32_t *)(base + e.e_word), low);
         items[i] = base + e.e_item;
     }
     sm_compiler_barrier(); /* the words before the height, as seen after a kill */

@@ -11,12 +11,14 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent / "c"
 COMPILE_TIMEOUT_S = 180
+KEEP_S = 14 * 86400
 FLAGS = ("-O3", "-g", "-DNDEBUG", "-D_GNU_SOURCE=")  # as the build of the library itself; peers get the same
 
 
@@ -64,7 +66,20 @@ def cache_directory() -> Path:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError:
         return Path(tempfile.mkdtemp(prefix="shmalloc-bench-"))
-    return place if os.access(place, os.W_OK | os.X_OK) else Path(tempfile.mkdtemp(prefix="shmalloc-bench-"))
+    if not os.access(place, os.W_OK | os.X_OK):
+        return Path(tempfile.mkdtemp(prefix="shmalloc-bench-"))
+    forget_old(place)
+    return place
+
+
+def forget_old(place: Path) -> None:
+    """Removes what was built for sources of more than KEEP_S ago."""
+    for old in place.iterdir():
+        if time.time() - old.stat().st_mtime > KEEP_S:
+            if old.is_dir():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                old.unlink(missing_ok=True)
 
 
 def fingerprint(commands: Iterable[str], files: Iterable[Path]) -> str:

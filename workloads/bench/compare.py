@@ -91,11 +91,12 @@ def compare_reports(a: BenchReport, b: BenchReport, *, threshold: float = THRESH
     order = {case.name: place for place, case in enumerate(CASES)}
     ours: dict[tuple[str, str], Sample] = {(s.case, s.subject): s for s in a.samples}
     theirs: dict[tuple[str, str], Sample] = {(s.case, s.subject): s for s in b.samples}
+    paired = {case.name for case in CASES if case.paired}  # the distance of the cores decides their plain figures
     figures = []
     for key in sorted({**ours, **theirs}, key=lambda k: order.get(k[0], len(order))):
         one, two = ours.get(key), theirs.get(key)
         unit = (one or theirs[key]).unit
-        counts = is_ours(key[1]) and (same or unit in ("%", "x", "bytes"))
+        counts = is_ours(key[1]) and key[0] not in paired and (same or unit in ("%", "x", "bytes"))
         figures.append(
             _row(
                 *key,

@@ -59,7 +59,7 @@ def _dpdk(cache: Path) -> Launch:
     program = build_program(
         "peer_dpdk.c", cache=cache, flags=flags, libraries=("-lrte_mempool", "-lrte_ring", "-lrte_eal")
     )
-    return Launch(program, {"RUNTIME_DIRECTORY": str(cache)})  # where EAL puts its run-time files
+    return Launch(program)
 
 
 def _boost(cache: Path) -> Launch:

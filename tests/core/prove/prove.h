@@ -155,8 +155,11 @@ void prove_sweep(struct prove_world *w, const struct prove_options *p, struct pr
 void prove_sweep_reaper(struct prove_world *w, const uint8_t *state, pid_t dead, uint64_t at,
                         const struct prove_options *p, struct prove_tally *t);
 void prove_sweep_points(struct prove_world *w, struct prove_tally *t);
-/* The victim at instruction n, then, with m > 0, its reaper at instruction m. */
-bool prove_replay(struct prove_world *w, uint64_t n, uint64_t m);
+/* The victim at step n, then, unless m is UINT64_MAX, its reaper at step m. really: with SIGKILL. */
+bool prove_replay(struct prove_world *w, uint64_t n, uint64_t m, bool really, const struct prove_options *p);
+bool prove_replay_reaper(struct prove_world *w, const uint8_t *state, pid_t dead, uint64_t m,
+                         const struct prove_options *p);
+bool prove_replay_point(struct prove_world *w, uint64_t n);
 pid_t prove_victim(struct prove_world *w, int fd, bool traced);
 uint64_t prove_random(uint64_t *state);
 void prove_report_bad(struct prove_world *w, const struct prove_verdict *v, const char *replay, struct prove_tally *t);

@@ -56,7 +56,7 @@ static inline double duo_refuse(const struct duo_page *page) {
 static inline bool duo_wait(const uint64_t *word, uint64_t value, const struct duo_page *page) {
     double give_up = bench_now_ns() + DUO_PATIENCE_NS;
     for (uint64_t spins = 1; __atomic_load_n(word, __ATOMIC_ACQUIRE) < value; spins++) {
-        __builtin_ia32_pause();
+        bench_pause();
         if (spins % 4096 == 0 &&
             (__atomic_load_n(&page->d_failed, __ATOMIC_RELAXED) != 0 || bench_now_ns() > give_up)) {
             return false;
@@ -76,7 +76,7 @@ static inline void duo_child(struct duo_page *page, const struct duo_work *w, vo
     __atomic_store_n(&page->d_ready, 1, __ATOMIC_RELEASE);
     for (uint64_t window = 1; good; window++) {
         while (__atomic_load_n(&page->d_turn, __ATOMIC_ACQUIRE) < window) {
-            __builtin_ia32_pause();
+            bench_pause();
         }
         if (__atomic_load_n(&page->d_turn, __ATOMIC_RELAXED) == DUO_STOP) {
             break;
@@ -101,7 +101,8 @@ static inline void duo_child(struct duo_page *page, const struct duo_work *w, vo
 static inline bool duo_start(struct duo *d, const struct duo_work *w, void *ctx, uint64_t n, bool timed) {
     d->d_window = 0;
     d->d_child = -1;
-    d->d_page = (struct duo_page *)mmap(NULL, sizeof *d->d_page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    d->d_page =
+        (struct duo_page *)mmap(NULL, sizeof *d->d_page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (d->d_page == MAP_FAILED) {
         bench_refuse("no memory for the control page");
         return false;

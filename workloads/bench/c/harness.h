@@ -50,6 +50,14 @@ static inline void bench_pin(int core) {
     sched_setaffinity(0, sizeof set, &set); /* refused in some containers: the run is then only noisier */
 }
 
+static inline void bench_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
 /* Makes the compiler believe that p is used and that memory has changed: no pair of calls is optimised away. */
 #define bench_use(p) __asm__ __volatile__("" : "+r"(p) : : "memory")
 

@@ -126,8 +126,9 @@ static double run_prealloc(void) {
     return first_use(COLD_ITEMS);
 }
 
-static const struct bench_case cases[] = {{"pair", run_pair},       {"pair_call", run_call}, {"bulk", run_bulk},
-                                          {"singles", run_singles}, {"cold", run_cold},      {"prealloc", run_prealloc}};
+static const struct bench_case cases[] = {{"pair", run_pair}, {"pair_call", run_call},
+                                          {"bulk", run_bulk}, {"singles", run_singles},
+                                          {"cold", run_cold}, {"prealloc", run_prealloc}};
 
 int main(int argc, char **argv) {
     bench_arguments(argc, argv);

@@ -81,7 +81,7 @@ bool cross_produce(void *, uint64_t n) {
         *reinterpret_cast<uint64_t *>(p) = i;
         uint64_t tail = ring->tail;
         while (tail - __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) >= RING) {
-            __builtin_ia32_pause();
+            bench_pause();
         }
         ring->place[tail % RING] = segment->get_handle_from_address(p);
         __atomic_store_n(&ring->tail, tail + 1, __ATOMIC_RELEASE);
@@ -93,7 +93,7 @@ bool cross_consume(void *, uint64_t n) {
     for (uint64_t i = 0; i < n; i++) {
         uint64_t head = ring->head;
         while (__atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) == head) {
-            __builtin_ia32_pause();
+            bench_pause();
         }
         Item *p = static_cast<Item *>(segment->get_address_from_handle(ring->place[head % RING]));
         __atomic_store_n(&ring->head, head + 1, __ATOMIC_RELEASE);
@@ -124,7 +124,8 @@ double run_cross() {
     return duo_best(&cross_work, nullptr, CROSS_ITEMS);
 }
 
-const bench_case cases[] = {{"pair", run_pair}, {"segment", run_segment}, {"singles", run_singles}, {"cross", run_cross}};
+const bench_case cases[] = {
+    {"pair", run_pair}, {"segment", run_segment}, {"singles", run_singles}, {"cross", run_cross}};
 
 } // namespace
 

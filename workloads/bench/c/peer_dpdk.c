@@ -167,8 +167,9 @@ int main(int argc, char **argv) {
     char core[16], prefix[32];
     snprintf(core, sizeof core, "0@%d", bench_core[0]);
     snprintf(prefix, sizeof prefix, "bench-%ld", (long)getpid());
-    char *eal[] = {"bench", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "128",
-                   "--log-level=error", "--lcores", core, "--file-prefix", prefix, NULL};
+    char *eal[] = {"bench", "--no-huge",         "--no-shconf", "--no-pci", "--no-telemetry", "-m",
+                   "128",   "--log-level=error", "--lcores",    core,       "--file-prefix",  prefix,
+                   NULL};
     int fd = dup(STDOUT_FILENO); /* EAL writes its banners to stdout */
     dup2(STDERR_FILENO, STDOUT_FILENO);
     int started = rte_eal_init((int)(sizeof eal / sizeof eal[0]) - 1, eal);

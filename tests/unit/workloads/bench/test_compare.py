@@ -72,6 +72,19 @@ def test_on_another_machine_only_ratios_count() -> None:
     assert names(report(5, 5), report(20, 10, machine=OTHER)) == {("c.pair", "shmalloc: at most 1x peer")}
 
 
+def test_plain_figures_of_two_processes_do_not_count_but_their_ratios_do() -> None:
+    def crossing(*, ours: float, peer: float) -> BenchReport:
+        samples = tuple(
+            Sample(case="c.cross", subject=subject, unit="ns", best=best, median=best, runs=1, turns=(best,))
+            for subject, best in (("shmalloc", ours), ("peer", peer))
+        )
+        target = Target("c.cross", "shmalloc", "peer", "ratio_at_most", 1.5)
+        return msgspec.structs.replace(report(5, 5), samples=samples, verdicts=judge(samples, (), (target,)))
+
+    assert names(crossing(ours=10, peer=5), crossing(ours=40, peer=20)) == set()
+    assert names(crossing(ours=10, peer=5), crossing(ours=40, peer=5)) == {("c.cross", "shmalloc: at most 1.5x peer")}
+
+
 def test_subjects_of_one_report_only_are_named_as_such() -> None:
     a, b = report(5, 5), report(5, 5)
     b = msgspec.structs.replace(b, samples=b.samples[:2], verdicts=())
