@@ -87,6 +87,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         sm_err (*rt_resolve)(void *ctx, const char *zone, sm_callback_slot slot, const sm_callback_shm *cb,
                              sm_callback_fn *fn, void **fn_ctx) noexcept
         void (*rt_release)(void *ctx, void *fn_ctx) noexcept
+        bint rt_observer
     cdef struct sm_arena:
         uint8_t *a_base
         uint64_t a_bytes
@@ -259,3 +260,6 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     sm_tunable_info_t *sm_tunable_info
     int64_t sm_tunable_get(const sm_arena *a, sm_tunable t)
     sm_err sm_tunable_set(sm_arena *a, sm_tunable t, int64_t value)
+
+cdef extern from "core/keg.h": # beyond the umbrella: to let sleepers of this process go when it closes
+    void sm_keg_wake(sm_arena *a, uint32_t keg, int count)

@@ -21,6 +21,7 @@ from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_GetPointer, PyCapsule_New, PyCapsule_SetContext
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EINVAL
+from libc.limits cimport INT_MAX
 from libc.math cimport isnan
 from libc.stdio cimport SEEK_END
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
@@ -44,6 +45,9 @@ cdef extern from "native/item_life.h":
     void item_fill(object item, sm_zone *z, void *mem, uint64_t *word, Py_ssize_t nbytes)
     bint item_push(item_body *b)
     uint32_t items_take(sm_zone *z, uint32_t n, sm_entry *out)
+    int items_into(list items, sm_zone *z, uint32_t n, const sm_entry *entries) except -1
+    Py_ssize_t items_freeable(list items, Py_ssize_t n, const sm_zone *z, void **mem)
+    void items_freed(list items, Py_ssize_t start, Py_ssize_t end, uint32_t gone)
     int item_life_begin(object item_type, object zone_type) except -1
 
 cdef extern from "Python.h":

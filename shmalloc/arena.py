@@ -105,18 +105,25 @@ class Arena(_native.Attachment):
 
     @classmethod
     def attach(
-        cls, name: str, *, read_only: bool = False, cpu_name: str | None = None, unlink_on_last_close: bool = False
+        cls,
+        name: str,
+        *,
+        read_only: bool = False,
+        cpu_name: str | None = None,
+        unlink_on_last_close: bool = False,
+        observe: bool = False,
     ) -> Self:
         """Attach to an arena that exists.
 
-        Parameters: read_only: look only: no CPU slot, no allocation.
+        Parameters: read_only: look only: no CPU slot, no allocation; observe: do not put right on the way in what dead
+        processes left, for tools that want to see it first.
         Raises: ArenaNotFound. NotAnArena, ArenaTruncated, ArenaCorrupt, ArenaVersionMismatch, ArenaHalfMade: the object
         cannot be used, and was not touched. CpuSlotsExhausted.
         """
         self = cls.__new__(cls)
         self.unlink_on_last_close = unlink_on_last_close
         with open_object(name, read_only=read_only) as fd:
-            self._attach(name, fd, not read_only, _cpu_label(cpu_name))
+            self._attach(name, fd, not read_only, _cpu_label(cpu_name), observe)
             if os.fstat(fd).st_nlink == 0:
                 # The name was removed between our look and our claim, by gc or unlink. Once claimed, gc keeps away.
                 self.unlink_on_last_close = False

@@ -2,7 +2,8 @@
 #
 # Life: a zone handle with references (Zone objects, Items) holds one Python reference to its attachment, so the
 # attachment outlives everything that points into the mapping. close() ends use at once; the mapping goes when the last
-# of those objects does. Items with exported views are freed when their last view dies, everything else at close.
+# of those objects does. Items with exported views are freed when their last view dies, everything else at close. The
+# CPU slot is given back when there is no such view and no thread of this process is asleep inside a call.
 
 cdef struct found: # an item that a walk over the slabs came across
     sm_off_t item
@@ -20,14 +21,22 @@ cdef struct walk:
 
 
 cdef void *block_begin(void *ctx) noexcept:
-    return <void *>PyEval_SaveThread()
+    cdef Attachment at = <Attachment>ctx
+    cdef size_t quiet = at.quiet # belongs to this thread: it comes back with it, in the token's lowest bit
+    at.quiet = 0
+    at.blocked += 1
+    return <void *>(<size_t>PyEval_SaveThread() | quiet)
 
 
 cdef int block_end(void *ctx, void *token) noexcept:
-    PyEval_RestoreThread(<PyThreadState *>token)
+    PyEval_RestoreThread(<PyThreadState *>(<size_t>token & ~<size_t>1))
     cdef Attachment at = <Attachment>ctx
+    at.blocked -= 1
+    at.quiet = <size_t>token & 1
     if at.quiet:
         return 0
+    if at.closed_:
+        return 1 # closed by another thread: the call unwinds, `settle` does the rest
     try:
         PyErr_CheckSignals()
     except BaseException as exc:
@@ -47,7 +56,8 @@ cdef class Attachment:
     cdef PyObject **zones # Zone objects by zone id, borrowed
     cdef PyObject **exported # Items with views, borrowed
     cdef uint32_t n_exported, room_exported
-    cdef int quiet # inside a drop: signals wait
+    cdef bint quiet # this thread is inside a drop or a close, which no signal and no close cuts short
+    cdef int blocked # threads that let the interpreter's lock go inside a call of the core
     cdef bint closed_, ended
     cdef public bint unlink_on_last_close
 
@@ -104,13 +114,15 @@ cdef class Attachment:
         cdef sm_runtime rt = self.runtime(name)
         self.begun(sm_arena_create(fd, &g, &rt, cpu_name, &self.a), fd, max_bytes, cpus)
 
-    def _attach(self, str name, int fd, bint writable, bytes cpu_name):
+    def _attach(self, str name, int fd, bint writable, bytes cpu_name, bint observe=False):
         """Verify and map the object behind fd; claim a CPU slot if writable."""
         cdef sm_runtime rt = self.runtime(name)
+        rt.rt_observer = observe
         self.begun(sm_arena_attach(fd, writable, &rt, cpu_name, &self.a), fd, 0, 0)
 
     cdef sm_runtime runtime(self, str name):
         cdef sm_runtime rt
+        memset(&rt, 0, sizeof(rt))
         self.name_ = name
         rt.rt_ctx = <void *>self
         rt.rt_block_begin = block_begin
@@ -147,12 +159,27 @@ cdef class Attachment:
             return
         if self.a.a_inside:
             raise failure(SM_IN_CALLBACK, {"arena": self.name_, "subject": "arena"})
+        cdef uint32_t i
         self.closed_ = True
-        if self.n_exported == 0:
+        if self.n_exported == 0 and self.blocked == 0:
             self.end()
-        else:
-            self.slow_only()
+            return
+        self.slow_only()
+        if self.blocked: # they find it closed, and the last of them ends it
+            for i in range(self.a.a_header.h_max_zones):
+                if self.a.a_zone[i] != NULL:
+                    sm_keg_wake(self.a, self.a.a_zone[i].z_keg_id, INT_MAX)
+        self.quiet = True
+        try:
             self.free_unexported()
+        finally:
+            self.quiet = False
+
+    cdef int settle(self) except -1:
+        """After every call of the core, and after every last view: ends what close() had to leave."""
+        if self.closed_ and not self.ended and self.n_exported == 0 and self.blocked == 0 and self.a != NULL:
+            self.end()
+        return 0
 
     cdef int slow_only(self) except -1:
         """No inline allocation any more: every call reaches the check for closed_."""
@@ -194,7 +221,10 @@ cdef class Attachment:
         if self.ended:
             return 0
         self.ended = True
+        cdef bint was = self.quiet
+        self.quiet = True
         err = sm_arena_detach(self.a)
+        self.quiet = was
         self.slow_only()
         if self.unlink_on_last_close:
             FACE["last_close"](self)
@@ -217,6 +247,8 @@ cdef class Attachment:
         if self.a != NULL:
             sm_arena_after_fork(self.a)
             self.pending = None
+            self.blocked = 0
+            self.quiet = 0
 
     def _fileno(self):
         """The attachment's own descriptor of the object."""

@@ -24,6 +24,9 @@ cdef int fail(Attachment at, sm_err err, dict facts) except -1:
     the program to stop, is raised itself."""
     cause = at.pending
     at.pending = None
+    at.settle()
+    if at.closed_ and cause is None and err == SM_INTERRUPTED:
+        err = SM_CLOSED
     if cause is not None and (err == SM_INTERRUPTED or not isinstance(cause, Exception)):
         raise cause
     if err == SM_UNRESOLVED and cause is not None:
@@ -48,9 +51,11 @@ cdef int fail(Attachment at, sm_err err, dict facts) except -1:
 
 
 cdef inline int forget(Attachment at) except -1:
-    """After a call that succeeded although a callback failed on the way (a bucket fill cut short)."""
+    """After a call that succeeded: although a callback failed on the way (a bucket fill cut short), or too late."""
     if at.pending is not None:
         at.pending = None
+    if unlikely(at.closed_): # by another thread while this one slept: what it got goes with the rest
+        fail(at, SM_CLOSED, {})
     return 0
 
 

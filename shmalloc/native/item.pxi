@@ -343,9 +343,10 @@ cdef void item_drop(Item it) noexcept:
 
 cdef void export_free(Item it, Attachment at) noexcept:
     cdef sm_err err
-    at.quiet += 1
+    cdef bint was = at.quiet
+    at.quiet = True
     err = memory_free(it.b.z, it.b.mem, NULL)
-    at.quiet -= 1
+    at.quiet = was
     it.b.expect = 0
     it.b.gone = GONE_FREED
     if err != SM_OK:
@@ -386,7 +387,7 @@ cdef void export_end(Item it) noexcept:
         export_free(it, at)
     if at.n_exported == 0:
         try:
-            at.end()
+            at.settle()
         except BaseException as exc:
             PyErr_SetObject(type(exc), exc)
             PyErr_WriteUnraisable(at)

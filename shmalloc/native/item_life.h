@@ -139,6 +139,47 @@ RARE PyObject *item_new_of_entry(struct sm_zone *z, sm_off_t item, sm_off_t word
     return item_of_entry(o, z, item, word);
 }
 
+/* Items for n entries that items_take gave, into an empty list of n places; -1 with MemoryError, the rest freed. */
+static int items_into(PyObject *list, struct sm_zone *z, uint32_t n, const struct sm_entry *e) {
+    uint32_t i = 0;
+    for (; i < n; i++) {
+        PyObject *o = item_blank();
+        if (sm_unlikely(o == NULL)) {
+            break;
+        }
+        PyList_SET_ITEM(list, i, item_of_entry(o, z, e[i].e_item, e[i].e_word));
+    }
+    for (uint32_t rest = i; rest < n; rest++) {
+        (void)sm_zone_free(z, z->z_base + e[rest].e_item, NULL);
+    }
+    return i == n ? 0 : -1;
+}
+
+/* How many of the list's first n things are Items that this zone may free now; their memory goes into mem. */
+static inline Py_ssize_t items_freeable(PyObject *list, Py_ssize_t n, const struct sm_zone *z, void **mem) {
+    uint32_t epoch = z->z_epoch;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *o = PyList_GET_ITEM(list, i);
+        const struct item_body *b = ITEM_BODY(o);
+        if (sm_unlikely(Py_TYPE(o) != item_type) || sm_unlikely(b->z != z) || sm_unlikely(b->exports != 0) ||
+            sm_unlikely(b->epoch != epoch) || sm_unlikely(b->expect == 0) ||
+            sm_unlikely(sm_load_rlx(b->word) != b->expect)) {
+            return i;
+        }
+        mem[i] = b->mem;
+    }
+    return n;
+}
+
+/* These Items were freed. */
+static inline void items_freed(PyObject *list, Py_ssize_t from, Py_ssize_t to, uint32_t gone) {
+    for (Py_ssize_t i = from; i < to; i++) {
+        struct item_body *b = ITEM_BODY(PyList_GET_ITEM(list, i));
+        b->expect = 0;
+        b->gone = gone;
+    }
+}
+
 /* ---------------------------------------------------------------- zone.alloc() with no argument but plain flags */
 
 struct zone_body { /* the first field of a Zone */

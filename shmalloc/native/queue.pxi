@@ -50,6 +50,7 @@ cdef class Queue:
             item_restore(item, expect)
             queue_fail(self, err, ns, True)
         item.b.gone = GONE_HANDED
+        forget(self.at)
 
     def get(self, *, timeout=None):
         """Take the oldest item.
@@ -64,6 +65,7 @@ cdef class Queue:
         cdef sm_err err = sm_queue_get(self.q, ns, &z, &mem)
         if unlikely(err != SM_OK):
             queue_fail(self, err, ns, False)
+        forget(self.at)
         return item_made(z, mem)
 
     def put_many(self, items, *, timeout=None):
@@ -188,6 +190,8 @@ cdef list queue_get_many(Queue q, uint32_t n, int64_t ns):
         zones = <sm_zone **>(mem + n)
     try:
         err = sm_queue_get_bulk(q.q, n, ns, zones, mem, &got)
+        if got:
+            forget(q.at)
         for i in range(got):
             word = sm_cache_word(zones[i], mem[i])
             if likely(word != NULL and zones[i].z_refs != 0 and not zones[i].z_flags & SM_ZONE_MALLOC):

@@ -176,6 +176,9 @@ cdef class Zone:
         cdef RefCount out
         self.at.need()
         item_need(item)
+        if not self.z.z_flags & SM_ZONE_REFCNT:
+            raise failure(SM_MISMATCH, {"arena": self.at.name_, "name": self.name, "field": "refcnt", "have": False,
+                                        "want": True})
         zone_done(self, sm_zone_find_refcnt(self.z, item.b.mem, &count))
         out = RefCount.__new__(RefCount)
         zone_ref(self.z)
@@ -320,11 +323,7 @@ cdef list zone_alloc_many(Zone zone, uint32_t n, int flags, int64_t ns):
         got = items_take(z, n, entries)
         if likely(got == n):
             out = PyList_New(n)
-            for i in range(n):
-                it = item_wrap(z, z.z_base + entries[i].e_item, <uint64_t *>(z.z_base + entries[i].e_word),
-                               z.z_item_bytes)
-                Py_INCREF(it)
-                PyList_SET_ITEM(out, i, it)
+            items_into(out, z, n, entries)
             return out
         for i in range(got): # the long way finds these in the bucket again
             few[i] = z.z_base + entries[i].e_item
@@ -370,40 +369,35 @@ cdef int zone_free_many(sm_zone *z, list todo) except -1:
     cdef Py_ssize_t i, n = PyList_GET_SIZE(todo), end
     cdef void *few[128]
     cdef void **mem = few
-    cdef PyObject *o
     cdef Item it
+    cdef bint own = False
     cdef object first = None
     if n > 128:
         mem = <void **>malloc(n * sizeof(void *))
         if mem == NULL:
             raise MemoryError
     try:
-        for i in range(n):
-            o = <PyObject *>PyList_GET_ITEM(todo, i)
-            if unlikely(type(<object>o) is not Item):
-                raise TypeError(f"free_many takes Items, not {type(<object>o).__name__}")
-            it = <Item>o
-            if unlikely(it.b.z != z):
+        i = items_freeable(todo, n, z, mem)
+        if unlikely(i < n):
+            if type(todo[i]) is not Item:
+                raise TypeError(f"free_many takes Items, not {type(todo[i]).__name__}")
+            it = <Item>todo[i]
+            if it.b.z != z:
                 item_need(it)
                 raise failure(SM_NOT_OURS, {"subject": "item", "name": text_of(z.z_shm.z_name, SM_NAME_BYTES),
                                             "arena": attachment_of(z).name_})
-            if unlikely(it.b.exports or it.b.expect == 0 or sm_load_rlx(it.b.word) != it.b.expect or
-                        it.b.epoch != z.z_epoch):
-                item_refused(it, True)
-            mem[i] = it.b.mem
+            item_refused(it, True)
         i = 0
         while i < n:
-            if i >= PyList_GET_SIZE(todo): # a dtor shortened the list
-                break
             end = i + sm_cache_free_bulk(z, <uint32_t>(n - i), mem + i) if plain_now(z) else i
-            while i < end:
-                it = <Item>PyList_GET_ITEM(todo, i)
-                it.b.expect = 0
-                it.b.gone = GONE_FREED
-                i += 1
-            if i < n and i < PyList_GET_SIZE(todo):
+            items_freed(todo, i, end, GONE_FREED)
+            i = end
+            if i < n:
+                if not own: # what follows may run Python code, which may change the caller's list
+                    todo = list(todo)
+                    own = True
                 try:
-                    item_free(<Item?>todo[i])
+                    item_free(<Item>todo[i])
                 except Exception as exc:
                     if first is None:
                         first = exc
