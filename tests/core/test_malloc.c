@@ -44,7 +44,7 @@ TEST(every_size_gets_the_smallest_class_that_holds_it) {
             uint32_t bytes = sm_malloc_class_bytes[i] + (uint32_t)d;
             void *item = take(h->h_arena, bytes, type, SM_M_NOWAIT);
             EXPECT_OK(sm_malloc_usable(h->h_arena, item, &requested, &usable, &got_type));
-            EXPECT_EQ(usable, d <= 0                        ? sm_malloc_class_bytes[i]
+            EXPECT_EQ(usable, d <= 0                      ? sm_malloc_class_bytes[i]
                               : i + 1 < SM_MALLOC_CLASSES ? sm_malloc_class_bytes[i + 1]
                                                           : SM_MALLOC_CLASS_MAX + SM_PAGE);
             EXPECT_OK(sm_malloc_free(h->h_arena, item));

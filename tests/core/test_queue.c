@@ -227,8 +227,7 @@ TEST(injected_failures_reach_the_caller_and_move_nothing) {
     struct sm_queue *q = make_queue(h->h_arena, "q", 2);
     void *item = alloc_item(z), *got;
     enum sm_fault_point point = SM_FP_PUT;
-    struct sm_hooks hooks = {
-        .h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_FAULT, .h_ctx = &point, .h_fault = deny};
+    struct sm_hooks hooks = {.h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_FAULT, .h_ctx = &point, .h_fault = deny};
     sm_arena_set_hooks(h->h_arena, &hooks);
     EXPECT_ERR(sm_queue_put(q, z, item, -1), SM_FULL);
     point = SM_FP_GET;

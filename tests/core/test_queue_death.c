@@ -1,9 +1,9 @@
 /* test_queue_death.c - what a producer or a consumer killed between two steps leaves, and who finds it. */
+#include "queue_fixture.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "queue_fixture.h"
 
 /* ---------------------------------------------------------------- death */
 

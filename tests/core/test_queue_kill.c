@@ -33,8 +33,7 @@ static void play(struct harness *h, void *ctx) {
     void *items[8];
     EXPECT_OK(sm_queue_open(a, "q", 0, &q));
     EXPECT_OK(sm_malloc_type(a, "scratch", &type));
-    struct sm_hooks hooks = {
-        .h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_CRASH, .h_ctx = d, .h_crash = count_down};
+    struct sm_hooks hooks = {.h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_CRASH, .h_ctx = d, .h_crash = count_down};
     sm_arena_set_hooks(a, &hooks);
     for (;;) {
         uint32_t want = 1 + (uint32_t)harness_below(&random, 8);

@@ -1,9 +1,9 @@
 /* test_queue_wait.c - waiting at a full or an empty queue: deadlines, wake-ups, the end of a wait. */
+#include "queue_fixture.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "queue_fixture.h"
 
 /* ---------------------------------------------------------------- waiting */
 
