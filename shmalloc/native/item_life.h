@@ -93,8 +93,7 @@ RARE void item_forget(PyObject *o) {
 
 static void item_dealloc(PyObject *o) {
     struct item_body *b = ITEM_BODY(o);
-    if (sm_unlikely(b->z == NULL) || sm_unlikely(b->z->z_refs == 1) ||
-        (b->expect != 0 && sm_unlikely(!item_push(b)))) {
+    if (sm_unlikely(b->z == NULL) || sm_unlikely(b->z->z_refs == 1) || (b->expect != 0 && sm_unlikely(!item_push(b)))) {
         item_dealloc_cython(o);
         return;
     }
