@@ -30,9 +30,11 @@ from shmalloc.flags import (
     RECLAIM_DRAIN_CPU,
     RECLAIM_TRIM,
 )
-from shmalloc.handles import adopt_item, reopen_queue, reopen_zone
+from shmalloc.handles import adopt_item, reopen_lock, reopen_queue, reopen_zone
 from shmalloc.item import Item, RefCount
+from shmalloc.locks import Condition, Mutex, RWLock, Semaphore, SxLock
 from shmalloc.queue import Queue
+from shmalloc.recovery import DeadCpu, DumpReport, RecoveryReport
 from shmalloc.stats import (
     ArenaStatistics,
     CheckReport,
@@ -40,6 +42,7 @@ from shmalloc.stats import (
     CpuZoneStatistics,
     Event,
     Finding,
+    LockStatistics,
     QueueStatistics,
     Tunable,
     TypeStatistics,
@@ -62,15 +65,24 @@ __all__ = [
     "Arena",
     "ArenaStatistics",
     "CheckReport",
+    "Condition",
     "CpuStatistics",
     "CpuZoneStatistics",
+    "DeadCpu",
+    "DumpReport",
     "Event",
     "Finding",
     "Item",
+    "LockStatistics",
+    "Mutex",
     "Queue",
     "QueueStatistics",
+    "RecoveryReport",
+    "RWLock",
     "RefCount",
     "SecondaryZone",
+    "Semaphore",
+    "SxLock",
     "Sysctl",
     "Tunable",
     "TypeStatistics",
@@ -90,6 +102,12 @@ _native.bind(
     zone=Zone,
     secondary_zone=SecondaryZone,
     queue=Queue,
+    reopen_lock=reopen_lock,
+    mutex=Mutex,
+    rwlock=RWLock,
+    sx=SxLock,
+    semaphore=Semaphore,
+    condition=Condition,
     **{record: getattr(stats, record) for record in stats.__all__},
 )
 bind_arena(Arena)

@@ -14,7 +14,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         SM_NAME_TOO_LONG, SM_TABLE_FULL, SM_NO_CPU, SM_NOT_OURS, SM_MISALIGNED, SM_DOUBLE_FREE, SM_STALE, SM_NOT_OWNER
         SM_IN_CALLBACK, SM_CTOR_FAILED, SM_INIT_FAILED, SM_BUSY, SM_GONE, SM_CLOSED, SM_FORKED, SM_STALLED
         SM_NOT_ARENA, SM_TRUNCATED, SM_CORRUPT, SM_VERSION, SM_HALF_MADE, SM_PERMISSION, SM_UNSUPPORTED, SM_OS
-        SM_READ_ONLY, SM_FULL, SM_EMPTY, SM_MODIFIED, SM_UNRESOLVED, SM_DEAD_PEER
+        SM_READ_ONLY, SM_FULL, SM_EMPTY, SM_MODIFIED, SM_UNRESOLVED, SM_DEAD_PEER, SM_OWNER_DIED, SM_DEADLOCK
     const char *sm_err_name(sm_err e)
     const char *sm_err_text(sm_err e)
     uint64_t sm_load_rlx(uint64_t *p)
@@ -199,6 +199,44 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     uint64_t sm_queue_depth(const sm_queue *q)
     const sm_queue_shm *sm_queue_shared(const sm_queue *q)
 
+    # ---- userlock.h
+    uint32_t SM_MAX_LOCKS
+    ctypedef enum sm_userlock_kind "enum sm_userlock_kind":
+        SM_UL_MUTEX, SM_UL_RWLOCK, SM_UL_SX, SM_UL_SEMAPHORE, SM_UL_CONDITION
+    ctypedef enum sm_userlock_mode "enum sm_userlock_mode":
+        SM_EXCLUSIVE, SM_SHARED
+    cdef struct sm_userlock:
+        pass
+    cdef struct sm_userlock_shm:
+        uint32_t ul_kind, ul_permits, ul_dead_cpu, ul_dead_pid
+    cdef struct sm_userlock_params:
+        const char *up_name
+        sm_userlock_kind up_kind
+        bint up_recursive
+        uint32_t up_permits
+        sm_userlock *up_mutex
+    cdef struct sm_userlock_stats_t "sm_userlock_stats":
+        char *ls_name
+        char *ls_mutex
+        uint32_t ls_kind, ls_owner, ls_permits, ls_dead_cpu, ls_dead_pid
+        bint ls_recursive, ls_died
+        uint64_t ls_holds, ls_waiters, ls_acquires, ls_contended, ls_deaths
+    sm_err sm_userlock_create(sm_arena *a, const sm_userlock_params *p, sm_userlock **out)
+    sm_err sm_userlock_open(sm_arena *a, const sm_userlock_params *p, sm_userlock **out)
+    void sm_userlock_close(sm_userlock *l)
+    sm_err sm_userlock_destroy(sm_userlock *l)
+    sm_err sm_userlock_acquire(sm_userlock *l, sm_userlock_mode mode, int64_t timeout_ns)
+    sm_err sm_userlock_release(sm_userlock *l, sm_userlock_mode mode)
+    sm_err sm_userlock_repaired(sm_userlock *l)
+    sm_err sm_userlock_upgrade(sm_userlock *l)
+    sm_err sm_userlock_downgrade(sm_userlock *l)
+    bint sm_userlock_held(const sm_userlock *l, sm_userlock_mode mode)
+    sm_err sm_condition_wait(sm_userlock *c, int64_t timeout_ns)
+    sm_err sm_condition_notify(sm_userlock *c, uint32_t waiters)
+    sm_err sm_userlock_stats(const sm_arena *a, uint32_t id, sm_userlock_stats_t *out)
+    uint32_t sm_userlock_id(const sm_userlock *l)
+    const sm_userlock_shm *sm_userlock_shared(const sm_userlock *l)
+
     # ---- stats.h
     cdef struct sm_zone_stats:
         char *zs_name
@@ -249,6 +287,29 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     uint32_t SM_INVARIANTS
     sm_err sm_check(sm_arena *a, uint32_t most, sm_finding_fn fn, void *ctx, sm_check_result *out)
     const char *sm_check_title(uint32_t invariant)
+
+    # ---- reap.h, dump.h
+    uint32_t SM_REAP_CPUS, SM_REAP_ZONES
+    cdef struct sm_reap_cpu:
+        uint32_t rc_cpu, rc_pid
+        char *rc_name
+        uint64_t rc_op, rc_op_arg
+        int64_t rc_attached_ns
+    cdef struct sm_reap_zone:
+        char *rz_name
+        uint64_t rz_freed
+    cdef struct sm_reap_report:
+        uint32_t rr_cpus, rr_zones
+        uint64_t rr_freed, rr_uncached, rr_kept, rr_undone, rr_requeued
+        int64_t rr_at_ns, rr_stopped_ns, rr_total_ns
+        sm_reap_cpu *rr_cpu
+        sm_reap_zone *rr_zone
+    sm_err sm_reap(sm_arena *a, sm_reap_report *report)
+    const char *sm_reap_op_name(uint64_t opword)
+    cdef struct sm_dump_report:
+        uint64_t dr_copied_bytes, dr_object_bytes
+        int64_t dr_stopped_ns
+    sm_err sm_dump(sm_arena *a, int fd, sm_dump_report *out)
 
     # ---- tunable.h
     ctypedef enum sm_tunable "enum sm_tunable":

@@ -1,13 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # cython: binding=False, embedsignature=True, auto_pickle=False, warn.unused=False
-"""The one module that sees shmalloc.h: attachments, zones, items and queues as Python objects.
+"""The one module that sees shmalloc.h: attachments, zones, items, queues and locks as Python objects.
 
 Owns the process-local life of those objects. Must hold no policy and no text for people: failures become exceptions
 through the function that ``bind`` was given, figures become records the same way. Every call runs with the
 interpreter's lock held, which is what makes an attachment's state belong to one thread at a time; only a wait for
 another process lets it go (``block_begin``).
 
-Parts: errors.pxi, callback.pxi, attachment.pxi, item.pxi, zone.pxi, queue.pxi, figures.pxi, catalogue.pxi.
+Parts: errors.pxi, callback.pxi, attachment.pxi, item.pxi, zone.pxi, queue.pxi, userlock.pxi, figures.pxi, recovery.pxi,
+catalogue.pxi.
 """
 
 cimport cython
@@ -69,7 +70,9 @@ include "native/attachment.pxi"
 include "native/item.pxi"
 include "native/zone.pxi"
 include "native/queue.pxi"
+include "native/userlock.pxi"
 include "native/figures.pxi"
+include "native/recovery.pxi"
 include "native/catalogue.pxi"
 
 

@@ -13,8 +13,10 @@ from shmalloc import _native
 from shmalloc.attachments import attached, remember
 from shmalloc.callbacks import Callback
 from shmalloc.errors import ArenaExists, ArenaNotFound, InvalidArgument
+from shmalloc.locks import LockTable
 from shmalloc.naming import checked_name, create_object, open_object, same_object, unlink_object
 from shmalloc.queue import Queue
+from shmalloc.recovery import DeadCpu, DumpReport, RecoveryReport
 from shmalloc.sizes import parse_bytes
 from shmalloc.stats import (
     ArenaStatistics,
@@ -36,7 +38,7 @@ _MOST_BYTES = 1 << 44
 _MOST = {"max_cpus": 4094, "max_zones": 4094, "max_queues": 4094, "max_types": 254}
 
 
-class Arena(_native.Attachment):
+class Arena(LockTable):
     """One process's attachment to an arena of shared memory.
 
     Made by ``Arena.create``, ``Arena.attach`` or ``Arena.open``; a context manager that closes. Dropping the last
@@ -332,6 +334,34 @@ class Arena(_native.Attachment):
     def sysctl(self) -> Sysctl:
         """The tunables, as a mapping."""
         return Sysctl(self)
+
+    def reap(self) -> RecoveryReport:
+        """Put right what dead processes left: their items, buckets, places in queues and their CPU slots.
+
+        Happens by itself when somebody attaches, and before an allocation fails or sleeps; a supervisor calls it to be
+        told at once. Runs the dtors of what the dead held.
+        Returns: RecoveryReport, with dead == 0 when there was nothing to do. Raises: Stalled: a live process stays
+        inside an operation (stopped by a debugger or SIGSTOP), so the world cannot be stopped; try again later.
+        Concurrency: any process, several at once; stops every CPU for the moment of the sweep.
+        """
+        report = _native.reap(self)
+        return RecoveryReport(*report[:9], tuple(DeadCpu(*row) for row in report[9]), report[10])
+
+    def dump(self, path: str | os.PathLike[str]) -> DumpReport:
+        """Write a consistent, sparse copy of the arena to a new file, for Arena.attach_file and `shmalloc check FILE`.
+
+        Raises: FileExistsError: the file is there already. OutOfMemory: the file system is full; no file is left.
+        Concurrency: any process; every CPU stands still while the pages that exist are copied.
+        """
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            figures = _native.dump(self, fd)
+        except BaseException:
+            os.unlink(path)
+            raise
+        finally:
+            os.close(fd)
+        return DumpReport(os.fspath(path), *figures)
 
     def check(self, most: int = 100) -> CheckReport:
         """Look at every numbered invariant of core/layout.h.

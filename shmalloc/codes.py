@@ -151,6 +151,55 @@ def _empty(facts: Facts) -> e.ShmallocError:
     return e.QueueEmpty(queue=facts.get("name", ""), depth=facts.get("depth", 0), waited=facts.get("waited"))
 
 
+def _lock(cls: type[e.LockError]) -> Callable[[Facts], e.ShmallocError]:
+    def make(facts: Facts) -> e.ShmallocError:
+        return cls(lock=facts.get("name", ""), kind=facts.get("kind", ""))
+
+    return make
+
+
+def _owner_died(facts: Facts) -> e.ShmallocError:
+    return e.OwnerDied(
+        lock=facts.get("name", ""),
+        kind=facts.get("kind", ""),
+        cpu=facts.get("cpu"),
+        pid=facts.get("pid"),
+        held=facts.get("held", True),
+    )
+
+
+def _lock_timeout(facts: Facts) -> e.ShmallocError:
+    return e.LockTimeout(lock=facts.get("name", ""), kind=facts.get("kind", ""), waited=facts.get("waited"))
+
+
+def _lock_mismatch(facts: Facts) -> e.ShmallocError:
+    """Names the first parameter in which an existing lock differs from the one asked for."""
+    name, kind, have = facts.get("name", ""), facts.get("kind", ""), facts.get("have")
+    if have is None:
+        return e.LockMismatch(lock=name, kind=kind, field="parameters")
+    pairs = (
+        ("kind", have.kind, kind),
+        ("recursive", have.recursive, facts.get("recursive")),
+        ("value", have.permits, facts.get("value")),
+        ("mutex", have.mutex, facts.get("mutex")),
+    )
+    # What this kind does not have, or what the caller left open, cannot differ.
+    asked = (pair for pair in pairs if pair[2] is not None)
+    field, had, want = next((pair for pair in asked if pair[1] != pair[2]), ("parameters", None, None))
+    return e.LockMismatch(lock=name, kind=kind, field=field, have=had, want=want)
+
+
+_LOCK_MAKERS: dict[str, Callable[[Facts], e.ShmallocError]] = {
+    "SM_OWNER_DIED": _owner_died,
+    "SM_TIMEOUT": _lock_timeout,
+    "SM_DEADLOCK": _lock(e.LockDeadlock),
+    "SM_NOT_OWNER": _lock(e.LockNotHeld),
+    "SM_BUSY": _lock(e.LockBusy),
+    "SM_GONE": _lock(e.LockGone),
+    "SM_NOT_FOUND": _lock(e.LockNotFound),
+    "SM_MISMATCH": _lock_mismatch,
+}
+
 _MAKERS: dict[str, Callable[[Facts], e.ShmallocError]] = {
     "SM_INVALID": _invalid,
     "SM_NO_MEMORY": _no_memory,
@@ -198,7 +247,8 @@ def failure(code: str, facts: Facts) -> e.ShmallocError:
     Parameters: code: its name, "SM_LIMIT"; facts: what the call knew (arena, name, limit, waited, ...).
     Returns: the exception, not raised; its ``code`` and ``arena`` are filled in.
     """
-    maker = _MAKERS.get(code)
+    makers = {**_MAKERS, **_LOCK_MAKERS} if facts.get("subject") == "lock" else _MAKERS
+    maker = makers.get(code)
     error = maker(facts) if maker is not None else e.ArenaError(detail=f"the core reports {code} ({dict(facts)!r})")
     error.code = code
     error.arena = facts.get("arena", "")

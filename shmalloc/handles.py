@@ -1,15 +1,15 @@
-"""What pickles of items, zones and queues turn into in the receiving process. Owns nothing.
+"""What pickles of items, zones, queues and locks turn into in the receiving process. Owns nothing.
 
 An Item's pickle is a ticket: tens of bytes, zero copy. Making it closes the sender's Item; loading it adopts the item,
 once. A pickle that is thrown away leaves its item in transit until the sender's process ends.
 """
 
-from shmalloc._native import Item
+from shmalloc._native import Item, UserLock, lock_reopen
 from shmalloc.attachments import attached
 from shmalloc.queue import Queue
 from shmalloc.zone import Zone
 
-__all__ = ["adopt_item", "reopen_queue", "reopen_zone"]
+__all__ = ["adopt_item", "reopen_lock", "reopen_queue", "reopen_zone"]
 
 
 def adopt_item(name: str, uuid: int, handle: int) -> Item:
@@ -25,3 +25,8 @@ def reopen_zone(name: str, uuid: int, zone: str) -> Zone:
 def reopen_queue(name: str, uuid: int, queue: str) -> Queue:
     """Open a pickled queue. Raises: ArenaNotFound."""
     return attached(name, uuid).queue(queue)
+
+
+def reopen_lock(name: str, uuid: int, lock: str) -> UserLock:
+    """Open a pickled lock, as it is. Raises: LockNotFound, ArenaNotFound."""
+    return lock_reopen(attached(name, uuid), lock)

@@ -29,7 +29,7 @@ PREFIX = OBJECT_PREFIX.removeprefix("/")
 """What every arena's object name begins with."""
 
 State = Literal["live", "idle", "crashed", "half-made", "corrupt", "other-version", "foreign", "unreadable"]
-Action = Literal["removed", "would-remove", "kept", "failed"]
+Action = Literal["removed", "would-remove", "reaped", "would-reap", "kept", "failed"]
 
 _MAGIC = b"SHMALLOC"
 _PAGE = 4096
@@ -222,6 +222,8 @@ def _collect(name: str, dry_run: bool, half_made_after_s: float, named: bool) ->
     if info is None:
         return None
     reason, remove = _verdict(info, half_made_after_s, named)
+    if info.state == "live" and info.dead_cpus:
+        return _reap(info, dry_run)
     if not remove:
         return GcAction(name, "kept", reason)
     try:
@@ -281,6 +283,24 @@ def _remove(name: str, fd: int, reason: str) -> GcAction | None:
     except OSError as error:
         return GcAction(name, "failed", f"{reason}, but it cannot be removed: {error.strerror}")
     return GcAction(name, "removed", reason)
+
+
+def _reap(info: ArenaInfo, dry_run: bool) -> GcAction | None:
+    """An arena that lives on though processes died in it: what they held goes back to its zones."""
+    found = f"{_cpus(info.live_cpus)} attached, {_cpus(info.dead_cpus)} died in it"
+    if dry_run:
+        return GcAction(info.name, "would-reap", found)
+    try:
+        with Arena.attach(info.name, cpu_name="shmalloc gc", observe=True) as arena:
+            report = arena.reap()
+    except ArenaNotFound:
+        return None
+    except ShmallocError as error:
+        return GcAction(info.name, "failed", f"{found}, but they cannot be reaped: {error}")
+    if not report.dead:
+        return GcAction(info.name, "kept", f"{_cpus(info.live_cpus)} attached; the dead were reaped by another")
+    doing = ", ".join(f"CPU {cpu.cpu} (pid {cpu.pid}) during {cpu.doing}" for cpu in report.cpus)
+    return GcAction(info.name, "reaped", f"{report.freed} items freed, {report.kept} kept; died: {doing}")
 
 
 def _somebody_holds_a_lock(fd: int) -> bool:

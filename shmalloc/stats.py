@@ -12,6 +12,7 @@ __all__ = [
     "CpuZoneStatistics",
     "Event",
     "Finding",
+    "LockStatistics",
     "QueueStatistics",
     "Tunable",
     "TypeStatistics",
@@ -97,6 +98,28 @@ class QueueStatistics:
     gets: int
     item_waiters: int
     space_waiters: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockStatistics:
+    """One lock of a user. owner: the CPU that holds it alone; holds: readers, or permits that are out, or 1; died: a
+    holder died and nobody has said repaired(); deaths: such holders ever, dead_cpu and dead_pid: the last of them;
+    permits: of a semaphore; mutex: of a condition, whose acquisitions are notifications."""
+
+    name: str
+    kind: str
+    owner: int | None
+    holds: int
+    waiters: int
+    acquisitions: int
+    contended: int
+    died: bool
+    deaths: int
+    dead_cpu: int | None
+    dead_pid: int
+    permits: int
+    recursive: bool
+    mutex: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ from workloads.records import Settings, Tally, Tick, Violation
 VIOLATIONS_KEPT: Final = 20
 SABOTAGE_AFTER: Final = 50
 TICK_NS: Final = 200_000_000
+PAUSE: Final = "round of work"
+LIFE_STEP: Final = 1 << 16
 _SAMPLE_MASK: Final = 15
 
 _now = time.perf_counter_ns
@@ -39,13 +41,16 @@ class Worker:
         arena: shmalloc.Arena,
         deadline_ns: int = 0,
         emit: Callable[[Tick], None] | None = None,
+        life: int = 0,
     ) -> None:
         self.settings = settings
         self.rank = rank
+        # What cookies are signed with: a replacement counts its items from 1 again, so it signs with another number.
+        self.owner = rank + life * LIFE_STEP
         self.cpus = settings.cpus
         self.arena = arena
         self.deadline_ns = deadline_ns
-        self.rng = random.Random(f"{settings.seed}:{settings.workload}:{rank}")
+        self.rng = random.Random(f"{settings.seed}:{settings.workload}:{self.owner}")
         # Payloads are slices of this: random, yet free to make.
         self.noise = self.rng.randbytes(1 << 16)
         self.ops = 0
@@ -57,6 +62,7 @@ class Worker:
         self.exhausted = 0
         self.sleeps_timed_out = 0
         self.counts: Counter[str] = Counter()
+        self.peaks: dict[str, int] = {}
         self.histograms: dict[str, list[int]] = {}
         self.leak_from: shmalloc.Zone | None = None
         self._emit = emit
@@ -102,6 +108,11 @@ class Worker:
         if len(self._violations) < VIOLATIONS_KEPT:
             self._violations.append(Violation(kind=kind, detail=detail, rank=self.rank))
 
+    @property
+    def findings(self) -> tuple[Violation, ...]:
+        """The violations kept so far."""
+        return tuple(self._violations)
+
     # ---- items
 
     def alloc(self, zone: shmalloc.Zone, flags: int = M_WAITOK, timeout: float | None = 0.05) -> shmalloc.Item | None:
@@ -124,7 +135,7 @@ class Worker:
     def seal(self, item: cookie.Sealable, payload: bytes, payload_crc: int | None = None) -> int:
         """Give an item its cookie. Returns: the sequence number."""
         self.sealed = sequence = self.sealed + 1
-        cookie.seal(item, self.rank, sequence, payload, payload_crc)
+        cookie.seal(item, self.owner, sequence, payload, payload_crc)
         if self._sabotage == "corrupt" and sequence > SABOTAGE_AFTER:
             self._sabotage = "none"
             at = cookie.COOKIE_BYTES + len(payload) - 1
@@ -142,7 +153,7 @@ class Worker:
             self.violation("corrupt-item", f"{where}: {error}")
             return None
         self.verified += 1
-        if freeing and found.owner != self.rank:
+        if freeing and found.owner != self.owner:
             self.remote_frees += 1
         return found
 
@@ -180,6 +191,12 @@ class Worker:
             bins = self.histograms[name] = [0] * histogram.BINS
         bins[histogram.bin_of(duration_ns)] += 1
 
+    def pause(self, duration_ns: int) -> None:
+        """Note how long one round of work took: what a process sees of the deaths and recoveries of others."""
+        self.sample(PAUSE, duration_ns)
+        if duration_ns > self.peaks.get(PAUSE, 0):
+            self.peaks[PAUSE] = duration_ns
+
     def tally(self, busy_s: float) -> Tally:
         """Everything counted, as the last line to the runner."""
         return Tally(
@@ -196,6 +213,7 @@ class Worker:
             violations_total=self._violations_total,
             histograms=self.histograms,
             counts=dict(self.counts),
+            peaks=self.peaks,
         )
 
 

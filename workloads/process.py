@@ -21,7 +21,7 @@ from workloads.records import Assignment, Phase, Ready, Report, Tally, Tick, Wor
 _STDERR_SHOWN_BYTES = 2000
 
 
-class _ProcessEnd:
+class ProcessEnd:
     """A child's end as something to wait for without collecting its status."""
 
     def __init__(self, pid: int) -> None:
@@ -32,6 +32,7 @@ class _ProcessEnd:
         return bool(select.select([self._descriptor], [], [], patience_s)[0])
 
     def close(self) -> None:
+        """Give the descriptor back."""
         os.close(self._descriptor)
 
 
@@ -40,6 +41,7 @@ class WorkerProcess:
 
     def __init__(self, assignment: Assignment) -> None:
         self.rank = assignment.rank
+        self.life = assignment.life
         self.core = assignment.core
         self.ready: Ready | None = None
         self.tally: Tally | None = None
@@ -47,6 +49,8 @@ class WorkerProcess:
         self.ticks: list[Tick] = []
         self.gone = False
         self.hung = False
+        # By the runner, on purpose: its end is no finding.
+        self.killed = False
         # The end of what it wrote to standard error, once it has ended.
         self.errors = ""
         self._pending = b""
@@ -109,7 +113,7 @@ class WorkerProcess:
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         self._child.stdin.close()
-        with contextlib.closing(_ProcessEnd(self._child.pid)) as process_end:
+        with contextlib.closing(ProcessEnd(self._child.pid)) as process_end:
             process_end.wait(patience_s)
         # Not yet waited for, so the number is still ours, and so is the group: whatever the worker forked is in it.
         self.kill()
@@ -139,4 +143,6 @@ class WorkerProcess:
             exit_code=exit_code,
             tally=self.tally,
             series=[(round((tick.time_ns - start_ns) / 1e9, 3), tick.ops) for tick in self.ticks],
+            life=self.life,
+            killed=self.killed,
         )

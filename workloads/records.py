@@ -17,7 +17,10 @@ SABOTAGES: tuple[Sabotage, ...] = ("none", "corrupt", "kill", "hang", "leak")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run is asked to do. grace_s bounds every phase beyond the measured seconds."""
+    """What one run is asked to do. grace_s bounds every phase beyond the measured seconds.
+
+    kills: workers that the runner kills with SIGKILL on the way, evenly spread, and replaces.
+    """
 
     workload: str
     cpus: int
@@ -25,17 +28,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     pcap: str | None = None
     sabotage: Sabotage = "none"
+    kills: int = 0
     grace_s: float = 20.0
     startup_s: float = 60.0
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line a worker reads: its place in the run."""
+    """The first line a worker reads: its place in the run. life: how many held this rank before and were killed."""
 
     settings: Settings
     arena: str
     rank: int
     core: int | None
+    life: int = 0
 
 
 class Violation(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +88,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):
     violations_total: int
     histograms: dict[str, list[int]]
     counts: dict[str, int]
+    peaks: dict[str, int] = {}
 
 
 Report = Ready | Tick | Phase | Tally
@@ -98,6 +104,35 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None
     tally: Tally | None
     series: list[tuple[float, int]]
+    life: int = 0
+    killed: bool = False
+
+
+class DeathRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A CPU that a recovery found dead. doing: the operation that its op word named."""
+
+    cpu: int
+    pid: int
+    name: str
+    doing: str
+
+
+class RecoveryRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One recovery after the runner killed a worker. at_s: when; found_ns: from the kill until the recovery was over.
+
+    by: who recovered; the zones are known only when it was the runner.
+    """
+
+    at_s: float
+    by: Literal["runner", "survivor"]
+    deaths: list[DeathRecord]
+    freed: int
+    kept: int
+    undone: int
+    requeued: int
+    stopped_ns: int
+    found_ns: int
+    zones: list[tuple[str, int]]
 
 
 class CheckRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +177,10 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     malloc_types: list[TypeStatistics]
     counts: dict[str, int]
     histograms: dict[str, list[int]]
+    kills: int = 0
+    recoveries: list[RecoveryRecord] = []
+    pause_p99_us: float | None = None
+    pause_max_us: float | None = None
     source: str | None
     machine: MachineRecord
     started: str

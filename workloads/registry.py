@@ -11,13 +11,14 @@ from workloads.stress.base import Workload
 from workloads.stress.churn import Churn
 from workloads.stress.crossfree import CrossFree
 from workloads.stress.forkstorm import ForkStorm
+from workloads.stress.killstorm import KillStorm
 from workloads.stress.larson import Larson
 from workloads.stress.limits import Limits
 from workloads.stress.packets import Packets
 from workloads.stress.refcnt import RefCnt
 
 WORKLOADS: Final[dict[str, type[Workload]]] = {
-    workload.name: workload for workload in (Churn, CrossFree, Larson, Limits, RefCnt, ForkStorm, Packets)
+    workload.name: workload for workload in (Churn, CrossFree, Larson, Limits, RefCnt, ForkStorm, KillStorm, Packets)
 }
 
 

@@ -23,10 +23,11 @@ import psutil
 import shmalloc
 from workloads import histogram, registry
 from workloads.capture import BUNDLED
-from workloads.context import inbox_name
+from workloads.context import PAUSE, inbox_name
+from workloads.killing import NotRecovered, kill_and_recover, planned_kills
 from workloads.process import WorkerProcess
 from workloads.reckoning import Reckoning, lost_in_transit
-from workloads.records import Assignment, MachineRecord, RunResult, Settings, Tick, Violation
+from workloads.records import Assignment, MachineRecord, RecoveryRecord, RunResult, Settings, Tick, Violation
 
 Progress = Callable[[float, int], None]
 
@@ -48,7 +49,11 @@ class _Run:
         self._workers: list[WorkerProcess] = []
         self._violations: list[Violation] = []
         self._start_ns = 0
+        self._deadline_ns = 0
         self._latest: dict[int, int] = {}
+        self._cores = psutil.Process().cpu_affinity()
+        self._kills = planned_kills(settings)
+        self._recoveries: list[RecoveryRecord] = []
 
     def result(self) -> RunResult:
         settings = self._settings
@@ -71,7 +76,8 @@ class _Run:
                 hidden = worker.tally.violations_total - len(worker.tally.violations)
                 if hidden:
                     self._note("more", f"and {hidden} more violations of this worker", worker.rank)
-        if self._all_alive():
+        if self._all_alive() and not self._recoveries:
+            # What the killed had counted is gone with them.
             self._violations.extend(lost_in_transit([w.tally for w in self._workers if w.tally is not None]))
         return self._summary(started, reckoning, exit_codes)
 
@@ -89,18 +95,26 @@ class _Run:
     # ---- phases
 
     def _launch(self, name: str) -> None:
-        cores = psutil.Process().cpu_affinity()
         for rank in range(self._settings.cpus):
-            core = cores[rank % len(cores)] if cores else None
-            self._workers.append(WorkerProcess(Assignment(settings=self._settings, arena=name, rank=rank, core=core)))
+            self._start(name, rank, 0)
+
+    def _start(self, name: str, rank: int, life: int) -> WorkerProcess:
+        core = self._cores[rank % len(self._cores)] if self._cores else None
+        worker = WorkerProcess(Assignment(settings=self._settings, arena=name, rank=rank, core=core, life=life))
+        self._workers.append(worker)
+        return worker
 
     def _conduct(self, arena: shmalloc.Arena) -> Reckoning:
         settings = self._settings
         self._listen(lambda worker: worker.ready is not None, settings.startup_s, "start")
         self._start_ns = time.perf_counter_ns()
-        deadline_ns = self._start_ns + int(settings.seconds * 1e9)
-        self._say(f"go {deadline_ns}\n")
-        self._listen(lambda worker: "looped" in worker.phases, settings.seconds + settings.grace_s, "loop")
+        self._deadline_ns = self._start_ns + int(settings.seconds * 1e9)
+        self._say(self._go())
+        for at_s, rank in self._kills:
+            self._listen(lambda worker: "looped" in worker.phases, at_s - self._elapsed_s(), "loop", kill=False)
+            self._kill(arena, rank)
+        left_s = settings.seconds - self._elapsed_s()
+        self._listen(lambda worker: "looped" in worker.phases, left_s + settings.grace_s, "loop")
         self._say("drain\n")
         self._listen(lambda worker: "drained" in worker.phases, settings.grace_s, "drain")
         if not self._all_alive():
@@ -112,13 +126,34 @@ class _Run:
         self._listen(lambda worker: worker.tally is not None, settings.grace_s, "close")
         return reckoning
 
+    def _go(self) -> str:
+        return f"go {self._deadline_ns}\n"
+
+    def _elapsed_s(self) -> float:
+        return (time.perf_counter_ns() - self._start_ns) / 1e9
+
+    def _kill(self, arena: shmalloc.Arena, rank: int) -> None:
+        """Kill a worker in the middle of its work; another takes its rank, as the survivors go on."""
+        victim = next((w for w in reversed(self._workers) if w.rank == rank and not w.gone), None)
+        if victim is None:
+            return
+        victim.killed = victim.gone = True
+        try:
+            self._recoveries.append(kill_and_recover(arena, victim.pid, self._elapsed_s()))
+        except (shmalloc.ShmallocError, NotRecovered) as error:
+            self._note("not-recovered", str(error), rank)
+        for _ in victim.reports():
+            continue
+        # Its start overlaps with the work of the others: what it is to do waits in its pipe.
+        self._start(arena.name, rank, victim.life + 1).say(self._go().encode())
+
     def _say(self, line: str) -> None:
         for worker in self._workers:
             if not worker.gone:
                 worker.say(line.encode())
 
-    def _listen(self, done: Callable[[WorkerProcess], bool], limit_s: float, phase: str) -> None:
-        """Until every living worker is done with a phase, or its time is over: then the rest are killed."""
+    def _listen(self, done: Callable[[WorkerProcess], bool], limit_s: float, phase: str, *, kill: bool = True) -> None:
+        """Until every living worker is done with a phase, or its time is over: then, if kill, the rest are killed."""
         until = time.monotonic() + limit_s
         with selectors.DefaultSelector() as selector:
             for worker in self._workers:
@@ -127,7 +162,7 @@ class _Run:
             while waiting := [worker for worker in self._workers if not worker.gone and not done(worker)]:
                 left = until - time.monotonic()
                 if left <= 0:
-                    for worker in waiting:
+                    for worker in waiting if kill else ():
                         self._note(
                             "worker-hung", f"no end of phase {phase!r} within {limit_s:g} s: killed", worker.rank
                         )
@@ -143,7 +178,7 @@ class _Run:
     def _hear(self, worker: WorkerProcess, done: Callable[[WorkerProcess], bool], phase: str) -> None:
         for report in worker.reports():
             if isinstance(report, Tick):
-                self._latest[worker.rank] = report.ops
+                self._latest[worker.pid] = report.ops
         if worker.gone and not done(worker):
             self._note("worker-died", f"ended in phase {phase!r}", worker.rank)
 
@@ -154,9 +189,7 @@ class _Run:
     def _end_all(self) -> dict[int, int]:
         # One that reported, or closed its pipe, is about to end by itself; anything else is in the way of an error.
         return {
-            worker.rank: worker.end(
-                self._settings.grace_s if worker.tally or (worker.gone and not worker.hung) else 0.0
-            )
+            worker.pid: worker.end(self._settings.grace_s if worker.tally or (worker.gone and not worker.hung) else 0.0)
             for worker in self._workers
         }
 
@@ -180,6 +213,9 @@ class _Run:
             with shmalloc.Arena.attach(arena.name, cpu_name="reaper"):
                 pass
 
+    def _by_rank(self) -> list[WorkerProcess]:
+        return sorted(self._workers, key=lambda worker: (worker.rank, worker.life))
+
     # ---- the reckoning
 
     def _note(self, kind: str, detail: str, rank: int | None = None) -> None:
@@ -187,14 +223,14 @@ class _Run:
 
     def _blame(self, exit_codes: dict[int, int]) -> None:
         for worker in self._workers:
-            code = exit_codes[worker.rank]
-            if code != 0:
+            code = exit_codes[worker.pid]
+            if code != 0 and not worker.killed:
                 how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
                 self._note("worker-exit", f"{how}{': ' + worker.errors if worker.errors else ''}", worker.rank)
 
     def _summary(self, started: str, reckoning: Reckoning, exit_codes: dict[int, int]) -> RunResult:
         settings = self._settings
-        records = [worker.record(exit_codes[worker.rank], self._start_ns) for worker in self._workers]
+        records = [worker.record(exit_codes[worker.pid], self._start_ns) for worker in self._by_rank()]
         tallies = [record.tally for record in records if record.tally is not None]
         counts: Counter[str] = Counter()
         for tally in tallies:
@@ -205,6 +241,11 @@ class _Run:
         busy_s = max((tally.busy_s for tally in tallies), default=settings.seconds)
         names = sorted({name for tally in tallies for name in tally.histograms})
         leaked = reckoning.leaked_items
+        histograms = {
+            name: histogram.merge(t.histograms[name] for t in tallies if name in t.histograms) for name in names
+        }
+        pause_p99_ns = histogram.quantile_ns(histograms.get(PAUSE, []), 0.99)
+        pause_max_ns = max((tally.peaks[PAUSE] for tally in tallies if PAUSE in tally.peaks), default=None)
         return RunResult(
             workload=settings.workload,
             cpus=settings.cpus,
@@ -223,9 +264,11 @@ class _Run:
             cpu_zones=reckoning.cpu_zones,
             malloc_types=reckoning.malloc_types,
             counts=dict(counts),
-            histograms={
-                name: histogram.merge(t.histograms[name] for t in tallies if name in t.histograms) for name in names
-            },
+            histograms=histograms,
+            kills=counts["kills"] + sum(worker.killed for worker in self._workers),
+            recoveries=self._recoveries,
+            pause_p99_us=None if pause_p99_ns is None else round(pause_p99_ns / 1e3, 1),
+            pause_max_us=None if pause_max_ns is None else round(pause_max_ns / 1e3, 1),
             source=(Path(settings.pcap).name if settings.pcap else BUNDLED) if settings.workload == "packets" else None,
             machine=describe_machine(),
             started=started,

@@ -53,7 +53,7 @@ def _serve(assignment: Assignment, commands: BinaryIO, reports: BinaryIO) -> Non
         reports.write(encode_line(tick))
 
     with shmalloc.Arena.attach(assignment.arena, cpu_name=f"{settings.workload}.{assignment.rank}") as arena:
-        worker = Worker(settings=settings, rank=assignment.rank, arena=arena, emit=emit)
+        worker = Worker(settings=settings, rank=assignment.rank, arena=arena, emit=emit, life=assignment.life)
         workload.open(worker)
         gc.collect()
         gc.freeze()

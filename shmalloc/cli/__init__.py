@@ -14,7 +14,9 @@ import typer
 
 from shmalloc.cli import screen
 from shmalloc.cli.check import check
+from shmalloc.cli.dump import dump
 from shmalloc.cli.gc import gc
+from shmalloc.cli.locks import locks
 from shmalloc.cli.ls import ls
 from shmalloc.cli.stat import stat
 from shmalloc.cli.sysctl import sysctl
@@ -32,7 +34,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ls, stat, check, gc, sysctl):
+for command in (ls, stat, check, gc, dump, locks, sysctl):
     app.command()(command)
 
 

@@ -30,7 +30,9 @@ def attach(name: str, *, read_only: bool) -> Arena:
             return Arena.attach_file(name)
         except OSError as error:
             screen.usage(f"{name}: {error.strerror}")
-    return Arena.attach(name, read_only=read_only, cpu_name=None if read_only else "shmalloc")
+    if read_only:
+        return Arena.attach(name, read_only=True)
+    return Arena.attach(name, cpu_name="shmalloc", observe=True)  # looks at the dead, leaves them to others
 
 
 def chosen(name: str | None) -> str:

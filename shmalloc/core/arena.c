@@ -8,6 +8,8 @@
 #include "base/assert.h"
 #include "quiesce.h"
 
+enum region_step { STEP_REGION_CHARGED = 0x420, STEP_REGION_NAMED };
+
 static bool region_is(const struct sm_region_shm *r, const char *name) {
     return r->r_bytes != 0 && strncmp(r->r_name, name, sizeof r->r_name) == 0;
 }
@@ -48,9 +50,11 @@ static enum sm_err region_make(struct sm_arena *a, const char *name, uint64_t by
     }
     strncpy(r.r_name, name, sizeof r.r_name - 1);
     a->a_ctl->ctl_extra_next += r.r_bytes; /* A crash here loses address space of the extra region, no more. */
+    sm_crash_point(a, STEP_REGION_CHARGED);
     uint64_t size = r.r_bytes;
     r.r_bytes = 0;
     a->a_header->h_region[i] = r;
+    sm_crash_point(a, STEP_REGION_NAMED);
     sm_store_rel(&a->a_header->h_region[i].r_bytes, size); /* publishes the entry: finders look at the size first */
     return SM_OK;
 }

@@ -51,6 +51,8 @@ struct sm_arena {
     struct sm_zone_shm *a_zones;
     struct sm_keg_shm *a_kegs;
     struct sm_queue_shm *a_queues;
+    struct sm_userlock_shm *a_locks;
+    struct sm_userlock_hold_shm *a_holds; /* [lock][cpu] */
     struct sm_cache_shm *a_caches; /* [cpu][zone] */
     struct sm_type_shm *a_types;
     struct sm_type_stat_shm *a_type_stats; /* [cpu][type] */
@@ -83,7 +85,7 @@ struct sm_arena {
     /* The calls that go up a layer, installed by attach.c: a CPU slot after fork, and recovery (NULL report). */
     enum sm_err (*a_ensure)(struct sm_arena *a);
     enum sm_err (*a_recover)(struct sm_arena *a);
-    enum sm_err (*a_rebuild)(struct sm_arena *a); /* quiesce lock held: finishes what a dead reaper began */
+    enum sm_err (*a_rebuild)(struct sm_arena *a); /* does a dead reaper's work again; gives the quiesce lock back */
     uint32_t a_inside; /* callbacks now running */
     uint64_t a_space_bytes; /* free space seen when the last commit failed */
     uint32_t a_blocker; /* CPU named by the last SM_STALLED, NO_OWNER or SM_DEAD_PEER */

@@ -18,8 +18,8 @@
 #define EMPTY_LIMIT_NS 100000000ll
 
 static const char *const region_names[SM_R_FIXED] = {
-    "control", "cpus",  "zones",    "kegs",      "queues",   "caches", "types", "events",
-    "buckets", "extra", "page-dir", "page-link", "meta-dir", "meta",   "data",
+    "control", "cpus",    "zones", "kegs",     "queues",    "locks",    "caches", "types",
+    "events",  "buckets", "extra", "page-dir", "page-link", "meta-dir", "meta",   "data",
 };
 
 static uint64_t page_up(uint64_t bytes) {
@@ -61,6 +61,8 @@ void sm_format_place(struct sm_header_shm *h) {
         [SM_R_ZONES] = zones * sizeof(struct sm_zone_shm),
         [SM_R_KEGS] = zones * sizeof(struct sm_keg_shm),
         [SM_R_QUEUES] = h->h_max_queues * sizeof(struct sm_queue_shm),
+        [SM_R_LOCKS] = SM_MAX_LOCKS * sizeof(struct sm_userlock_shm) + /* whole pages */
+                       SM_MAX_LOCKS * cpus * sizeof(struct sm_userlock_hold_shm),
         [SM_R_CACHES] = cpus * zones * sizeof(struct sm_cache_shm),
         [SM_R_TYPES] =
             h->h_max_types * sizeof(struct sm_type_shm) + cpus * h->h_max_types * sizeof(struct sm_type_stat_shm),
@@ -117,6 +119,8 @@ static enum sm_err commit_region(struct sm_arena *a, const struct sm_header_shm 
     uint64_t bytes = r->r_bytes;
     if (id == SM_R_TYPES) {
         bytes = page_up(h->h_max_types * sizeof(struct sm_type_shm)); /* rows of CPUs are committed as they attach */
+    } else if (id == SM_R_LOCKS) {
+        bytes = SM_MAX_LOCKS * sizeof(struct sm_userlock_shm); /* hold cells are committed as locks are made */
     }
     return r->r_flags & SM_REGION_SPARSE ? SM_OK : sm_os_commit(a->a_fd, r->r_off, bytes);
 }
@@ -156,6 +160,8 @@ void sm_format_bind(struct sm_arena *a, uint8_t *base, uint64_t bytes) {
     a->a_zones = (struct sm_zone_shm *)AT(SM_R_ZONES);
     a->a_kegs = (struct sm_keg_shm *)AT(SM_R_KEGS);
     a->a_queues = (struct sm_queue_shm *)AT(SM_R_QUEUES);
+    a->a_locks = (struct sm_userlock_shm *)AT(SM_R_LOCKS);
+    a->a_holds = (struct sm_userlock_hold_shm *)(a->a_locks + SM_MAX_LOCKS);
     a->a_caches = (struct sm_cache_shm *)AT(SM_R_CACHES);
     a->a_types = (struct sm_type_shm *)AT(SM_R_TYPES);
     a->a_type_stats =

@@ -14,6 +14,7 @@
 #include "malloc.h"
 #include "quiesce.h"
 #include "reap.h"
+#include "userlock.h"
 #include "zone.h"
 
 static enum sm_err ensure_cpu(struct sm_arena *a);
@@ -227,20 +228,39 @@ enum sm_err sm_arena_attach_at(int fd, void *base, const struct sm_runtime *rt, 
     return attach(fd, base, true, rt, cpu_name, out);
 }
 
+#define LEAVE_ROUNDS 8
+
+/* What this CPU has goes back, then its slot. Taking the quiesce lock may recover somebody else, whose items then pass
+ * through our buckets: so it is looked at once more with the lock held. */
+static enum sm_err leave(struct sm_arena *a) {
+    for (int round = 0; round < LEAVE_ROUNDS; round++) {
+        bool all = sm_depart_held(a);
+        enum sm_err err = sm_userlock_depart(a);
+        if (err != SM_OK || (err = sm_zone_flush_cpu(a, a->a_cpu_id)) != SM_OK ||
+            (err = sm_quiesce_begin(a)) != SM_OK) {
+            return err;
+        }
+        bool flushed = sm_zone_flushed(a, a->a_cpu_id);
+        if (flushed && !all) {
+            err = SM_UNRESOLVED; /* the slot stays taken, and is a dead CPU's when the descriptor closes */
+        } else if (flushed) {
+            sm_malloc_fold(a, a->a_cpu_id);
+            err = sm_cpu_release(a);
+        }
+        sm_quiesce_end(a);
+        if (flushed) {
+            return err;
+        }
+    }
+    return SM_STALLED;
+}
+
 enum sm_err sm_arena_detach(struct sm_arena *a) {
     if (a->a_cpu == &a->a_orphan) {
         return SM_OK;
     }
-    sm_depart_held(a);
-    enum sm_err err = sm_zone_flush_cpu(a, a->a_cpu_id);
-    if (err == SM_OK && (err = sm_quiesce_begin(a)) == SM_OK) {
-        sm_malloc_fold(a, a->a_cpu_id);
-        sm_quiesce_end(a);
-    }
     /* Whatever could not be handed back stays recorded under this slot; closing the descriptor makes it a dead CPU's. */
-    if (err == SM_OK) {
-        err = sm_cpu_release(a);
-    }
+    enum sm_err err = leave(a);
     a->a_cpu = &a->a_orphan;
     a->a_cpu_id = SM_CPU_NONE;
     a->a_epoch++;

@@ -3,6 +3,8 @@
 
 #include "quiesce.h"
 
+enum bucket_step { STEP_BUCKET_OFF_LIST = 0x180, STEP_BUCKET_TAKEN, STEP_BUCKET_UNNAMED };
+
 #define STEP_BYTES (16 * SM_PAGE) /* of the bucket region, committed at a time */
 
 /* The next bucket never used before. */
@@ -40,10 +42,12 @@ enum sm_err sm_bucket_create(struct sm_arena *a, uint32_t zone, sm_off_t *bucket
         err = bucket_fresh(a, &id);
     }
     if (err == SM_OK) {
+        sm_crash_point(a, STEP_BUCKET_OFF_LIST);
         a->a_buckets[id].b_next = 0;
         a->a_buckets[id].b_count = 0;
         a->a_buckets[id].b_zone = zone + 1;
         *bucket = sm_bucket_off(a, id);
+        sm_crash_point(a, STEP_BUCKET_TAKEN);
     }
     sm_arena_unlock(a, &ctl->ctl_page, SM_LC_PAGE, 0);
     return err;
@@ -55,6 +59,7 @@ enum sm_err sm_bucket_destroy(struct sm_arena *a, sm_off_t bucket) {
     if (err == SM_OK) {
         a->a_buckets[id].b_zone = 0;
         a->a_buckets[id].b_count = 0;
+        sm_crash_point(a, STEP_BUCKET_UNNAMED);
         a->a_buckets[id].b_next = a->a_ctl->ctl_bucket_free;
         a->a_ctl->ctl_bucket_free = id + 1;
         sm_arena_unlock(a, &a->a_ctl->ctl_page, SM_LC_PAGE, 0);

@@ -10,12 +10,50 @@
  *   after it, before the count   the item is HELD; the bucket still lists it: derived, rebuilt from words (I6, I7)
  *   after the count              done but for counters and the op word; recovery undoes it: no user ever saw the item
  * Crash windows, free: the same with HELD and CACHED exchanged; recovery finishes it.
+ *
+ * SM_NO_CRASH_TOLERANCE is for the benchmark of what all this costs, and for nothing else: it compiles the op word and the
+ * change of the state word out of the inline paths, and the look at the state word that a free takes before it. Such a
+ * program runs alone, is never recovered, and its arena does not pass check. Not defined: the code is what it always was.
  */
 #ifndef SM_CACHE_H
 #define SM_CACHE_H
 
 #include "bucket.h"
 #include "zone.h"
+
+#ifdef SM_NO_CRASH_TOLERANCE
+static inline void sm_cache_say(struct sm_cpu_shm *cpu, uint64_t opword) {
+    (void)cpu, (void)opword;
+}
+static inline void sm_cache_done(struct sm_cpu_shm *cpu) {
+    (void)cpu;
+}
+static inline uint64_t sm_cache_state(const uint64_t *word, uint64_t low) {
+    (void)word;
+    return low;
+}
+static inline void sm_cache_become(uint64_t *word, uint64_t state) {
+    (void)word, (void)state;
+}
+#else
+static inline void sm_cache_say(struct sm_cpu_shm *cpu, uint64_t opword) {
+    sm_store_rlx(&cpu->cpu_op, opword);
+}
+static inline void sm_cache_done(struct sm_cpu_shm *cpu) {
+    sm_store_rel(&cpu->cpu_op, 0); /* pairs with the acquire load in sm_quiesce_cpu */
+}
+static inline uint64_t sm_cache_state(const uint64_t *word, uint64_t low) {
+    (void)low;
+    return sm_load_rlx(word);
+}
+static inline void sm_cache_become(uint64_t *word, uint64_t state) {
+    sm_store_rlx(word, state);
+}
+#endif
+
+static inline bool sm_cache_unclaimed(const struct sm_cpu_shm *cpu) {
+    return sm_likely(sm_load_acq(&cpu->cpu_claim) == 0);
+}
 
 static inline void sm_cache_order(const struct sm_zone *z) {
     if (sm_unlikely(z->z_fenced)) {
@@ -51,10 +89,10 @@ static inline bool sm_cache_take(struct sm_zone *z, uint32_t low, struct sm_entr
     }
     n--;
     struct sm_entry e = *sm_cache_entry(z, c, n);
-    sm_store_rlx(&z->z_cpu->cpu_op, z->z_op_alloc | SM_OP_ITEM_BITS(e.e_item));
+    sm_cache_say(z->z_cpu, z->z_op_alloc | SM_OP_ITEM_BITS(e.e_item));
     sm_compiler_barrier(); /* the op word names the item before its word changes, as seen after a kill */
     uint64_t *word = (uint64_t *)(z->z_base + e.e_word);
-    sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | low);
+    sm_cache_become(word, (sm_cache_state(word, low) & SM_ST_GEN_MASK) | low);
     sm_compiler_barrier();
     sm_store_rlx(&c->c_alloc_n, n);
     sm_bump(&c->c_allocs, 1);
@@ -65,10 +103,10 @@ static inline bool sm_cache_take(struct sm_zone *z, uint32_t low, struct sm_entr
 /* Pops one item and gives its word the low half `low`. False: nothing here, or somebody claims this CPU: go slow. */
 static inline bool sm_cache_pop(struct sm_zone *z, uint32_t low, struct sm_entry *out) {
     struct sm_cpu_shm *cpu = z->z_cpu;
-    sm_store_rlx(&cpu->cpu_op, z->z_op_alloc);
+    sm_cache_say(cpu, z->z_op_alloc);
     sm_cache_order(z);
-    bool done = sm_likely(sm_load_acq(&cpu->cpu_claim) == 0) && sm_cache_take(z, low, out);
-    sm_store_rel(&cpu->cpu_op, 0); /* pairs with the acquire load in sm_quiesce_cpu */
+    bool done = sm_cache_unclaimed(cpu) && sm_cache_take(z, low, out);
+    sm_cache_done(cpu);
     return done;
 }
 
@@ -107,7 +145,7 @@ static inline uint64_t *sm_cache_word(const struct sm_zone *z, const void *mem) 
  * Sleepers need no look here: while a keg has any, no cache on it has a bucket (see zone_limit.c). */
 static inline bool sm_cache_give(struct sm_zone *z, uint32_t low, uint64_t delta, sm_off_t item, uint64_t *word) {
     struct sm_cache_shm *c = z->z_cache;
-    uint64_t st = sm_load_rlx(word);
+    uint64_t st = sm_cache_state(word, low);
     if (sm_unlikely((uint32_t)st != low)) {
         return false;
     }
@@ -123,7 +161,7 @@ static inline bool sm_cache_give(struct sm_zone *z, uint32_t low, uint64_t delta
     e->e_item = item;
     e->e_word = (sm_off_t)((uint8_t *)word - z->z_base);
     sm_compiler_barrier();
-    sm_store_rlx(word, st + delta);
+    sm_cache_become(word, st + delta);
     sm_compiler_barrier();
     sm_store_rlx(&c->c_alloc_n, n + 1);
     sm_bump(&c->c_frees, 1);
@@ -133,11 +171,11 @@ static inline bool sm_cache_give(struct sm_zone *z, uint32_t low, uint64_t delta
 /* Pushes one item whose word has the low half `low` (HELD, or CONSTRUCTING after a dtor). False: go slow. */
 static inline bool sm_cache_push(struct sm_zone *z, uint32_t low, sm_off_t item, uint64_t *word) {
     struct sm_cpu_shm *cpu = z->z_cpu;
-    sm_store_rlx(&cpu->cpu_op, z->z_op_free | SM_OP_ITEM_BITS(item));
+    sm_cache_say(cpu, z->z_op_free | SM_OP_ITEM_BITS(item));
     sm_cache_order(z);
     uint64_t delta = SM_ST_GEN_ONE + z->z_low_cached - low;
-    bool done = sm_likely(sm_load_acq(&cpu->cpu_claim) == 0) && sm_cache_give(z, low, delta, item, word);
-    sm_store_rel(&cpu->cpu_op, 0);
+    bool done = sm_cache_unclaimed(cpu) && sm_cache_give(z, low, delta, item, word);
+    sm_cache_done(cpu);
     return done;
 }
 
@@ -147,13 +185,13 @@ static inline bool sm_cache_push(struct sm_zone *z, uint32_t low, sm_off_t item,
 static inline void *sm_cache_alloc(struct sm_zone *z) {
     struct sm_cpu_shm *cpu = z->z_fast_cpu;
     struct sm_entry e;
-    sm_store_rlx(&cpu->cpu_op, z->z_op_alloc);
+    sm_cache_say(cpu, z->z_op_alloc);
     sm_compiler_barrier(); /* pairs with membarrier in quiesce.c */
-    if (sm_likely(sm_load_acq(&cpu->cpu_claim) == 0) && sm_likely(sm_cache_take(z, z->z_low_held, &e))) {
-        sm_store_rel(&cpu->cpu_op, 0);
+    if (sm_cache_unclaimed(cpu) && sm_likely(sm_cache_take(z, z->z_low_held, &e))) {
+        sm_cache_done(cpu);
         return z->z_base + e.e_item;
     }
-    sm_store_rel(&cpu->cpu_op, 0);
+    sm_cache_done(cpu);
     return NULL;
 }
 
@@ -164,11 +202,10 @@ static inline bool sm_cache_free(struct sm_zone *z, void *mem) {
         return false;
     }
     sm_off_t item = (sm_off_t)((uint8_t *)mem - z->z_base);
-    sm_store_rlx(&cpu->cpu_op, z->z_op_free | SM_OP_ITEM_BITS(item));
+    sm_cache_say(cpu, z->z_op_free | SM_OP_ITEM_BITS(item));
     sm_compiler_barrier(); /* pairs with membarrier in quiesce.c */
-    bool done = sm_likely(sm_load_acq(&cpu->cpu_claim) == 0) &&
-                sm_likely(sm_cache_give(z, z->z_low_held, z->z_free_delta, item, word));
-    sm_store_rel(&cpu->cpu_op, 0);
+    bool done = sm_cache_unclaimed(cpu) && sm_likely(sm_cache_give(z, z->z_low_held, z->z_free_delta, item, word));
+    sm_cache_done(cpu);
     return done;
 }
 

@@ -1,15 +1,15 @@
 /* cache_bulk.c - many items between a CPU's buckets and its user in one operation. Takes no lock, makes no call.
  *
- * The op word names no item but op_arg the height of the alloc bucket before. A kill in the middle of an allocation
- * leaves HELD words in entries below that height: no user saw them, recovery takes them back. A kill in the middle of a
- * free leaves CACHED words that no bucket lists: free.
+ * The op word says SM_OP_BULK instead of an item, and op_arg the height of the alloc bucket before. A kill in the middle
+ * of an allocation leaves HELD words in entries below that height: no user saw them, recovery takes them back. A kill in
+ * the middle of a free leaves CACHED words that no bucket lists: free.
  */
 #include "cache.h"
 
 static bool enter(struct sm_zone *z, uint64_t op, uint32_t height) {
     struct sm_cpu_shm *cpu = z->z_fast_cpu;
     sm_store_rlx(&cpu->cpu_op_arg, height);
-    sm_store_rlx(&cpu->cpu_op, op);
+    sm_store_rlx(&cpu->cpu_op, op | SM_OP_BULK << 16);
     sm_compiler_barrier(); /* pairs with membarrier in quiesce.c */
     return sm_likely(sm_load_acq(&cpu->cpu_claim) == 0);
 }
@@ -35,6 +35,51 @@ static void pop_row(struct sm_zone *z, struct sm_cache_shm *c, uint32_t n, void 
     sm_bump(&c->c_allocs, n);
 }
 
+/* Remembers the row just popped: until anything else happens in this cache its entries stay in the bucket's memory. */
+static void row_note(struct sm_zone *z, const struct sm_cache_shm *c, uint32_t n) {
+    z->z_row = (struct sm_zone_row){
+        .row_bucket = c->c_alloc,
+        .row_allocs = c->c_allocs,
+        .row_frees = c->c_frees,
+        .row_withdrawn = sm_load_acq(z->z_withdrawn),
+        .row_at = c->c_alloc_n,
+        .row_n = n,
+    };
+}
+
+/* Has nothing happened since? Then the entries above the count are the row's, each with its item's own word: no slab was
+ * withdrawn meanwhile, and within the life of a slab an item keeps its word. */
+static bool row_stands(const struct sm_zone *z, const struct sm_cache_shm *c, uint32_t n) {
+    const struct sm_zone_row *r = &z->z_row;
+    return r->row_n == n && r->row_at == c->c_alloc_n && r->row_bucket == c->c_alloc && r->row_allocs == c->c_allocs &&
+           r->row_frees == c->c_frees && r->row_withdrawn == sm_load_acq(z->z_withdrawn) && r->row_at + n <= c->c_size;
+}
+
+/* A whole row given back in the order it was taken: its entries are still right, so nothing is looked up. All are
+ * verified before any is changed. False: not that row, or not all of it is this CPU's any more. */
+static bool push_same_row(const struct sm_zone *z, struct sm_cache_shm *c, uint32_t n, void *const *items) {
+    uint8_t *const base = z->z_base;
+    const uint64_t delta = z->z_free_delta;
+    const uint32_t low = z->z_low_held;
+    const struct sm_entry *const row = sm_cache_entry(z, c, c->c_alloc_n);
+    const struct sm_entry *e = row + n;
+    for (uint32_t i = 0; i < n; i++) {
+        e--;
+        if (sm_unlikely(items[i] != base + e->e_item) ||
+            sm_unlikely(sm_load_rlx((uint32_t *)(base + e->e_word)) != low)) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t *word = (uint64_t *)(base + row[i].e_word);
+        sm_store_rlx(word, sm_load_rlx(word) + delta);
+    }
+    sm_compiler_barrier();
+    sm_store_rlx(&c->c_alloc_n, c->c_alloc_n + n);
+    sm_bump(&c->c_frees, n);
+    return true;
+}
+
 uint32_t sm_cache_alloc_bulk(struct sm_zone *z, uint32_t n, void **items) {
     uint32_t got = 0;
     struct sm_cache_shm *c = z->z_cache;
@@ -49,6 +94,7 @@ uint32_t sm_cache_alloc_bulk(struct sm_zone *z, uint32_t n, void **items) {
         }
         uint32_t row = n - got < c->c_alloc_n ? n - got : c->c_alloc_n;
         pop_row(z, c, row, items + got);
+        row_note(z, c, got == 0 ? row : 0);
         got += row;
         if (row == 0) {
             break;
@@ -115,6 +161,10 @@ uint32_t sm_cache_free_bulk(struct sm_zone *z, uint32_t n, void *const *items) {
         return 0;
     }
     if (enter(z, z->z_op_free, 0)) {
+        if (row_stands(z, c, n) && push_same_row(z, c, n, items)) {
+            leave(z);
+            return n;
+        }
         done = push_row(z, c, n, items);
         if (done < n && c->c_alloc_n >= c->c_size && c->c_free != 0 && c->c_free_n == 0) {
             sm_cache_swap(c);

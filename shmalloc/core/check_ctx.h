@@ -56,6 +56,8 @@ struct sm_check {
     const struct sm_zone_shm *c_zones;
     const struct sm_keg_shm *c_kegs;
     const struct sm_queue_shm *c_queues;
+    const struct sm_userlock_shm *c_locks;
+    const struct sm_userlock_hold_shm *c_holds;
     const struct sm_cache_shm *c_caches;
     const struct sm_type_shm *c_types;
     const struct sm_type_stat_shm *c_type_stats; /* NULL when it does not fit its region */
@@ -142,5 +144,6 @@ enum sm_err sm_check_i12(struct sm_check *c);
 enum sm_err sm_check_i13(struct sm_check *c);
 enum sm_err sm_check_i14(struct sm_check *c);
 enum sm_err sm_check_i15(struct sm_check *c);
+enum sm_err sm_check_i16(struct sm_check *c);
 
 #endif

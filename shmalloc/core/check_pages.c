@@ -18,6 +18,8 @@ static void bind_tables(struct sm_check *c) {
     c->c_zones = (const struct sm_zone_shm *)(base + r[SM_R_ZONES].r_off);
     c->c_kegs = (const struct sm_keg_shm *)(base + r[SM_R_KEGS].r_off);
     c->c_queues = (const struct sm_queue_shm *)(base + r[SM_R_QUEUES].r_off);
+    c->c_locks = (const struct sm_userlock_shm *)(base + r[SM_R_LOCKS].r_off);
+    c->c_holds = (const struct sm_userlock_hold_shm *)(c->c_locks + SM_MAX_LOCKS);
     c->c_caches = (const struct sm_cache_shm *)(base + r[SM_R_CACHES].r_off);
     c->c_types = (const struct sm_type_shm *)(base + r[SM_R_TYPES].r_off);
     c->c_buckets = (const struct sm_bucket_shm *)(base + r[SM_R_BUCKETS].r_off);

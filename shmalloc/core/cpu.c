@@ -8,6 +8,8 @@
 
 #include "quiesce.h"
 
+enum cpu_step { STEP_SLOT_CLEARED = 0x400, STEP_SLOT_LIVE, STEP_SLOT_LEAVING, STEP_SLOT_FREE };
+
 bool sm_cpu_alive(const struct sm_arena *a, uint32_t cpu) {
     bool locked = false;
     if (!a->a_live || cpu == a->a_cpu_id) {
@@ -58,9 +60,11 @@ static void slot_take(struct sm_arena *a, uint32_t cpu) {
     if (a->a_ctl->ctl_cpu_high <= cpu) {
         sm_store_rel(&a->a_ctl->ctl_cpu_high, cpu + 1);
     }
+    sm_crash_point(a, STEP_SLOT_CLEARED);
     /* A crash before this store leaves a FREE slot with our lock byte released by the kernel: nothing to undo.
      * After it, a LIVE slot of a dead process that owns nothing. */
     sm_store_rel(&c->cpu_state, SM_CPU_LIVE);
+    sm_crash_point(a, STEP_SLOT_LIVE);
     sm_store_rlx(&a->a_ctl->ctl_attached, a->a_ctl->ctl_attached + 1);
     a->a_ctl->ctl_attaches++;
 }
@@ -113,16 +117,12 @@ enum sm_err sm_cpu_claim(struct sm_arena *a) {
 }
 
 enum sm_err sm_cpu_release(struct sm_arena *a) {
-    enum sm_err err = sm_quiesce_begin(a);
-    if (err != SM_OK) {
-        return err;
-    }
     struct sm_cpu_shm *c = a->a_cpu;
     c->cpu_pid = 0;
     sm_store_rlx(&a->a_ctl->ctl_attached, a->a_ctl->ctl_attached - 1);
+    sm_crash_point(a, STEP_SLOT_LEAVING);
     /* A crash here leaves a LIVE slot that owns nothing: reaped like any other. */
     sm_store_rel(&c->cpu_state, SM_CPU_FREE);
-    err = sm_os_byte_unlock(a->a_fd, SM_LOCKBYTE_CPU(a->a_cpu_id));
-    sm_quiesce_end(a);
-    return err;
+    sm_crash_point(a, STEP_SLOT_FREE);
+    return sm_os_byte_unlock(a->a_fd, SM_LOCKBYTE_CPU(a->a_cpu_id));
 }

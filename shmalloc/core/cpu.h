@@ -10,7 +10,7 @@ enum sm_err
 sm_cpu_claim(struct sm_arena *a); /* SM_NO_CPU when every slot is live; SM_DEAD_PEER if only dead ones are left */
 /* Quiesce lock held, the lock byte of a_cpu_id already ours: makes that slot this attachment's. */
 enum sm_err sm_cpu_take_slot(struct sm_arena *a);
-enum sm_err sm_cpu_release(struct sm_arena *a);
+enum sm_err sm_cpu_release(struct sm_arena *a); /* quiesce lock held; the slot owns nothing any more */
 /* Is the owner of a slot in state LIVE or LEAVING still running? Own slot: always true. */
 bool sm_cpu_alive(const struct sm_arena *a, uint32_t cpu);
 uint32_t sm_cpu_count_dead(const struct sm_arena *a);

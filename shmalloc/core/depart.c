@@ -35,23 +35,29 @@ static int find_held(const struct sm_slab_ref *s, void *ctx) {
 
 /* What this CPU still holds: freed with its dtor, or left without an owner where the zone keeps. Slabs with a held item
  * cannot go away, so the scan needs no lock. */
-void sm_depart_held(struct sm_arena *a) {
+/* Frees or orphans one held item; false: it stays this CPU's. */
+static bool let_go(struct sm_arena *a, const struct held_scan *hs) {
+    struct sm_zone *z = NULL;
+    if (SM_ST_KIND(hs->hs_word) != SM_HELD || sm_zone_by_id(a, SM_ST_ZONE(hs->hs_word), &z) != SM_OK) {
+        return false;
+    }
+    if (z->z_flags & SM_ZONE_KEEP) {
+        uint64_t *word = sm_at(a, hs->hs_entry.e_word);
+        sm_store_rel(word, (hs->hs_word & SM_ST_GEN_MASK) | SM_ST_LOW(SM_HELD, z->z_id, SM_CPU_NONE));
+        return true;
+    }
+    uint8_t *mem = z->z_base + hs->hs_entry.e_item + z->z_item_off;
+    enum sm_err err = z->z_flags & SM_ZONE_MALLOC ? sm_malloc_free(a, mem) : sm_zone_free(z, mem, NULL);
+    return err == SM_OK || err == SM_MODIFIED;
+}
+
+bool sm_depart_held(struct sm_arena *a) {
     struct held_scan hs = {.hs_arena = a, .hs_cpu = a->a_cpu_id};
+    bool all = true;
     do {
-        struct sm_zone *z = NULL;
         hs.hs_found = false;
         (void)sm_slab_each(a, hs.hs_page, find_held, &hs);
-        if (!hs.hs_found || SM_ST_KIND(hs.hs_word) != SM_HELD ||
-            sm_zone_by_id(a, SM_ST_ZONE(hs.hs_word), &z) != SM_OK) {
-            continue;
-        }
-        if (z->z_flags & SM_ZONE_KEEP) {
-            uint64_t *word = sm_at(a, hs.hs_entry.e_word);
-            sm_store_rel(word, (hs.hs_word & SM_ST_GEN_MASK) | SM_ST_LOW(SM_HELD, z->z_id, SM_CPU_NONE));
-        } else if (z->z_flags & SM_ZONE_MALLOC) {
-            (void)sm_malloc_free(a, z->z_base + hs.hs_entry.e_item);
-        } else {
-            (void)sm_zone_free(z, z->z_base + hs.hs_entry.e_item + z->z_item_off, NULL);
-        }
+        all = (!hs.hs_found || let_go(a, &hs)) && all;
     } while (hs.hs_found);
+    return all;
 }

@@ -4,6 +4,8 @@
 
 #include "zone.h"
 
-void sm_depart_held(struct sm_arena *a);
+/* False: something stays under this CPU's number (a callback that this process cannot find, a lock that stalls): the slot
+ * must not be given back, then recovery by another process finds it. */
+bool sm_depart_held(struct sm_arena *a);
 
 #endif

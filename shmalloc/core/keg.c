@@ -10,6 +10,8 @@
 #include "keg_list.h"
 #include "quiesce.h"
 
+enum keg_step { STEP_ITEMS_TAKEN = 0x200, STEP_ITEM_GIVEN, STEP_KEG_FILLED, STEP_KEG_LIVE, STEP_KEG_EMPTY };
+
 enum sm_err sm_keg_lock(struct sm_arena *a, uint32_t keg) {
     return sm_arena_lock(a, &a->a_kegs[keg].k_lock, SM_LC_KEG, keg);
 }
@@ -90,6 +92,7 @@ uint32_t sm_keg_take(struct sm_arena *a, uint32_t keg, uint64_t low, bool use_re
         if (got == before) {
             break; /* a damaged count: check reports it, allocation goes on without this slab */
         }
+        sm_crash_point(a, STEP_ITEMS_TAKEN);
         s.sr_slab->s_hint = (uint16_t)i;
         slab_recount(a, &s, left);
         k->k_free -= got - before;
@@ -111,6 +114,7 @@ enum sm_err sm_keg_give(struct sm_arena *a, uint32_t keg, struct sm_entry e, boo
         s.sr_aux[s.sr_index] = 0;
     }
     sm_store_rlx(&s.sr_words[s.sr_index], (w & SM_ST_GEN_MASK) + (bump ? SM_ST_GEN_ONE : 0) + SM_FREE);
+    sm_crash_point(a, STEP_ITEM_GIVEN);
     if (s.sr_index < s.sr_slab->s_hint) {
         s.sr_slab->s_hint = (uint16_t)s.sr_index;
     }
@@ -145,7 +149,9 @@ enum sm_err sm_keg_create(struct sm_arena *a, const struct sm_keg_params *p, uin
     uint32_t seed = k->k_gen_seed;
     memcpy((uint8_t *)k + sizeof k->k_lock, (uint8_t *)&fields + sizeof k->k_lock, sizeof *k - sizeof k->k_lock);
     k->k_gen_seed = seed ? seed : (uint32_t)sm_os_random();
+    sm_crash_point(a, STEP_KEG_FILLED);
     sm_store_rel(&k->k_state, SM_KEG_LIVE);
+    sm_crash_point(a, STEP_KEG_LIVE);
     *keg = i;
     return SM_OK;
 }
@@ -159,6 +165,7 @@ enum sm_err sm_keg_destroy(struct sm_arena *a, uint32_t keg) {
     if (k->k_slabs != 0) {
         err = SM_BUSY;
     } else if ((err = sm_block_release(a, keg)) == SM_OK) {
+        sm_crash_point(a, STEP_KEG_EMPTY);
         sm_store_rel(&k->k_state, SM_KEG_FREE);
     }
     sm_keg_unlock(a, keg);

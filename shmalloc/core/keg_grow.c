@@ -9,6 +9,18 @@
 #include "keg_list.h"
 #include "quiesce.h"
 
+enum grow_step {
+    STEP_SLAB_ADMITTED = 0x220,
+    STEP_SLAB_RESERVED,
+    STEP_SLAB_FORMATTED,
+    STEP_SLAB_PUBLISHED,
+    STEP_SLAB_LINKED,
+    STEP_SLAB_UNLINKED,
+    STEP_SLAB_WITHDRAWN,
+    STEP_SLAB_PAGES_GIVEN,
+    STEP_RUN_WITHDRAWN
+};
+
 #define SEED_STEP 0x9e3779b1u /* odd: the seeds of one keg do not repeat before 2^32 slabs */
 
 static uint64_t slow_op(uint32_t page) {
@@ -53,29 +65,55 @@ static enum sm_err slab_dismiss(struct sm_arena *a, uint32_t keg, uint32_t pages
 }
 
 /* Admission and pages, in one operation. */
-static enum sm_err slab_reserve(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki, uint32_t pages,
-                                struct sm_slab_ref *s, uint32_t *seed) {
+static enum sm_err slab_reserve_once(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki, uint32_t pages,
+                                     struct sm_slab_ref *s, uint32_t *seed) {
     enum sm_err err = sm_op_enter(a, slow_op(0));
     if (err != SM_OK) {
         return err;
     }
-    if ((err = slab_admit(a, keg, ki, pages, seed)) == SM_OK &&
-        (err = sm_page_take(a, pages, keg, &s->sr_page, &s->sr_block)) != SM_OK) {
+    if ((err = slab_admit(a, keg, ki, pages, seed)) == SM_OK) {
+        sm_crash_point(a, STEP_SLAB_ADMITTED);
+    }
+    if (err == SM_OK && (err = sm_page_take(a, pages, keg, &s->sr_page, &s->sr_block)) != SM_OK) {
         (void)slab_dismiss(a, keg, pages);
     }
     sm_op_leave(a);
     return err;
 }
 
-static enum sm_err slab_return(struct sm_arena *a, const struct sm_slab_ref *s) {
+static enum sm_err slab_reserve(struct sm_arena *a, uint32_t keg, const struct sm_keg_init *ki, uint32_t pages,
+                                struct sm_slab_ref *s, uint32_t *seed) {
+    enum sm_err err;
+    int tries = 0;
+    do {
+        err = slab_reserve_once(a, keg, ki, pages, s, seed);
+    } while (sm_op_again(a, &err, &tries));
+    return err;
+}
+
+/* Pages and block go back, the slab is counted no more. When a lock's holder died in between, recovery has recounted:
+ * what was given back is no slab any more. */
+static enum sm_err slab_return_once(struct sm_arena *a, const struct sm_slab_ref *s, bool *given) {
     enum sm_err err = sm_op_enter(a, slow_op(s->sr_page));
     if (err != SM_OK) {
         return err; /* the pages stay RESERVED under this CPU, and return when it leaves or is reaped */
     }
     if ((err = sm_page_give(a, s->sr_page, s->sr_pages, s->sr_keg, s->sr_block)) == SM_OK) {
+        *given = true;
+        sm_crash_point(a, STEP_SLAB_PAGES_GIVEN);
         err = slab_dismiss(a, s->sr_keg, s->sr_pages);
     }
     sm_op_leave(a);
+    return err;
+}
+
+static enum sm_err slab_return(struct sm_arena *a, const struct sm_slab_ref *s) {
+    enum sm_err err;
+    bool given = false;
+    int tries = 0;
+    do {
+        err = slab_return_once(a, s, &given);
+    } while (sm_op_again(a, &err, &tries) && !given);
     return err;
 }
 
@@ -137,7 +175,7 @@ static enum sm_err init_up(struct sm_arena *a, const struct sm_slab_ref *s, cons
     return SM_OK;
 }
 
-static enum sm_err slab_publish(struct sm_arena *a, const struct sm_slab_ref *s) {
+static enum sm_err slab_publish_once(struct sm_arena *a, const struct sm_slab_ref *s) {
     struct sm_keg_shm *k = &a->a_kegs[s->sr_keg];
     enum sm_err err = sm_op_enter(a, slow_op(s->sr_page));
     if (err != SM_OK) {
@@ -147,12 +185,23 @@ static enum sm_err slab_publish(struct sm_arena *a, const struct sm_slab_ref *s)
         /* A crash before the head entry is stored leaves RESERVED pages of a dead CPU: free. After it: a slab on no
          * list, found by the scan of the page directory. */
         sm_page_publish(a, s->sr_page, s->sr_pages, SM_PG_SLAB, s->sr_keg, s->sr_block);
+        sm_crash_point(a, STEP_SLAB_PUBLISHED);
         sm_keg_link(a, s);
+        sm_crash_point(a, STEP_SLAB_LINKED);
         k->k_free += s->sr_slab->s_free;
         sm_keg_wake(a, s->sr_keg, INT_MAX);
         sm_keg_unlock(a, s->sr_keg);
     }
     sm_op_leave(a);
+    return err;
+}
+
+static enum sm_err slab_publish(struct sm_arena *a, const struct sm_slab_ref *s) {
+    enum sm_err err;
+    int tries = 0;
+    do {
+        err = slab_publish_once(a, s);
+    } while (sm_op_again(a, &err, &tries));
     return err;
 }
 
@@ -163,11 +212,13 @@ enum sm_err sm_keg_grow(struct sm_arena *a, uint32_t keg, const struct sm_keg_in
     if (err != SM_OK || (err = slab_reserve(a, keg, ki, pages, &s, &seed)) != SM_OK) {
         return err;
     }
+    sm_crash_point(a, STEP_SLAB_RESERVED);
     slab_bind(a, keg, pages, &s);
     if (ki->ki_zero) {
         memset(sm_page_mem(a, s.sr_page), 0, (uint64_t)pages << SM_PAGE_SHIFT);
     }
     slab_format(a, &s, seed, SM_FREE);
+    sm_crash_point(a, STEP_SLAB_FORMATTED);
     if ((err = init_up(a, &s, ki)) == SM_OK && (err = slab_publish(a, &s)) != SM_OK) {
         fini_down(a, &s, a->a_kegs[keg].k_items, ki);
     }
@@ -178,8 +229,8 @@ enum sm_err sm_keg_grow(struct sm_arena *a, uint32_t keg, const struct sm_keg_in
 }
 
 /* Withdraws one empty slab; SM_EMPTY when there are no more than `keep`. */
-static enum sm_err slab_withdraw(struct sm_arena *a, uint32_t keg, uint64_t keep, uint64_t reserve,
-                                 struct sm_slab_ref *s) {
+static enum sm_err slab_withdraw_once(struct sm_arena *a, uint32_t keg, uint64_t keep, uint64_t reserve,
+                                      struct sm_slab_ref *s) {
     struct sm_keg_shm *k = &a->a_kegs[keg];
     enum sm_err err = sm_op_enter(a, slow_op(0));
     if (err != SM_OK) {
@@ -190,12 +241,24 @@ static enum sm_err slab_withdraw(struct sm_arena *a, uint32_t keg, uint64_t keep
             err = SM_EMPTY;
         } else if ((err = sm_slab_at(a, k->k_empty - 1, s)) == SM_OK) {
             sm_keg_unlink(a, s);
+            sm_crash_point(a, STEP_SLAB_UNLINKED);
             k->k_free -= k->k_items;
             sm_page_withdraw(a, s->sr_page, s->sr_pages, s->sr_block);
+            sm_crash_point(a, STEP_SLAB_WITHDRAWN);
         }
         sm_keg_unlock(a, keg);
     }
     sm_op_leave(a);
+    return err;
+}
+
+static enum sm_err slab_withdraw(struct sm_arena *a, uint32_t keg, uint64_t keep, uint64_t reserve,
+                                 struct sm_slab_ref *s) {
+    enum sm_err err;
+    int tries = 0;
+    do {
+        err = slab_withdraw_once(a, keg, keep, reserve, s);
+    } while (sm_op_again(a, &err, &tries));
     return err;
 }
 
@@ -245,20 +308,30 @@ enum sm_err sm_keg_run_take(struct sm_arena *a, uint32_t keg, uint32_t pages, ui
     return SM_OK;
 }
 
-enum sm_err sm_keg_run_give(struct sm_arena *a, uint32_t keg, struct sm_entry e) {
-    struct sm_slab_ref s;
+static enum sm_err run_withdraw_once(struct sm_arena *a, uint32_t keg, struct sm_entry e, struct sm_slab_ref *s) {
     enum sm_err err = sm_op_enter(a, SM_OPWORD(SM_OP_FREE, 0, SM_OP_ITEM(e.e_item)));
     if (err != SM_OK) {
         return err;
     }
     if ((err = sm_keg_lock(a, keg)) == SM_OK) {
-        if ((err = sm_slab_find(a, e.e_item, &s)) == SM_OK) {
-            sm_keg_unlink(a, &s);
+        if ((err = sm_slab_find(a, e.e_item, s)) == SM_OK) {
+            sm_keg_unlink(a, s);
             /* The store of the head entry is the free: from here on nobody finds the item. */
-            sm_page_withdraw(a, s.sr_page, s.sr_pages, s.sr_block);
+            sm_page_withdraw(a, s->sr_page, s->sr_pages, s->sr_block);
+            sm_crash_point(a, STEP_RUN_WITHDRAWN);
         }
         sm_keg_unlock(a, keg);
     }
     sm_op_leave(a);
+    return err;
+}
+
+enum sm_err sm_keg_run_give(struct sm_arena *a, uint32_t keg, struct sm_entry e) {
+    struct sm_slab_ref s = {0};
+    enum sm_err err;
+    int tries = 0;
+    do {
+        err = run_withdraw_once(a, keg, e, &s);
+    } while (sm_op_again(a, &err, &tries));
     return err == SM_OK ? slab_return(a, &s) : err;
 }

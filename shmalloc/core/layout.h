@@ -9,6 +9,8 @@
  *      | control     2 pages   |  locks, counters, page-run bins, tunables
  *      | cpus        64 slots  |  one per attached process: op word, claim word, identity
  *      | zones kegs queues     |  tables of fixed records; an id is an index
+ *      | locks       256       |  users' locks: the lock word names its owner
+ *      | lock holds  lock x cpu|  what each CPU holds of a lock that many may hold, and how many of its threads wait
  *      | caches      cpu x zone|  the per-CPU alloc/free bucket pair and counters
  *      | types       cpu x type|  malloc(9) types and their per-CPU counters
  *      | events      ring      |  warnings, recoveries: fixed size, oldest overwritten
@@ -57,6 +59,7 @@
  *      I13 CPU: a free slot holds no bucket, no item and a zero op word.
  *      I14 sleepers: a keg's waiter count equals the sum over its CPUs' caches.
  *      I15 malloc type: in-use and byte counters equal the recount from the items' tags.
+ *      I16 lock: its word names a CPU or counts what its hold cells add up to; waiter counts equal the sum over the cells.
  */
 #ifndef SM_LAYOUT_H
 #define SM_LAYOUT_H
@@ -112,6 +115,7 @@ enum sm_region_id {
     SM_R_ZONES,
     SM_R_KEGS,
     SM_R_QUEUES,
+    SM_R_LOCKS,
     SM_R_CACHES,
     SM_R_TYPES,
     SM_R_EVENTS,
@@ -200,8 +204,8 @@ _Static_assert(sizeof(struct sm_header_shm) <= SM_PAGE, "layout");
  *      HELD          a user's                    the CPU in the word
  *      QUEUED        in a queue, cpu = queue id  whoever claimed its place in the ring
  *      TICKETED      in transit, cpu = sender    whoever adopts it, by compare-and-swap
- *  The generation grows by one each time the item leaves a user (HELD/QUEUED/TICKETED -> CACHED/FREE): a handle
- *  carries the generation it was made under, so a handle of an earlier life is told apart.
+ *  The generation grows by one each time the item leaves its user: to a bucket or a slab, into a queue, into a ticket. A
+ *  handle carries the generation it was made under, so a handle of an earlier life is told apart.
  */
 enum sm_kind { SM_FREE = 1, SM_CACHED, SM_CONSTRUCTING, SM_HELD, SM_QUEUED, SM_TICKETED, SM_KIND_END };
 
@@ -358,6 +362,7 @@ enum sm_op {
     SM_OP_GET = 5,   /* take a place, then QUEUED -> HELD */
     SM_OP_XFER = 6,  /* HELD -> TICKETED, or an adoption */
     SM_OP_ADMIN = 7, /* tables */
+    SM_OP_LOCK = 8,  /* a user's lock, id: lock: hold cell and lock word may disagree about this CPU */
     SM_OP_END
 };
 #define SM_OPWORD(op, id, operand) ((uint64_t)(op) | ((uint64_t)(id) << 4) | ((uint64_t)(operand) << 16))
@@ -366,6 +371,7 @@ enum sm_op {
 #define SM_OP_OPERAND(w) ((uint64_t)((w) >> 16))
 #define SM_OP_ITEM(off) ((uint64_t)(off) >> 3)
 #define SM_OP_ITEM_BITS(off) ((uint64_t)(off) << 13) /* SM_OP_ITEM in its place: items are aligned to 16 */
+#define SM_OP_BULK 1ull /* operand of an ALLOC of many: no item's; then cpu_op_arg is the bucket's height */
 
 #define SM_CPU_FREE 0u
 #define SM_CPU_LIVE 1u    /* claimed: its lock byte tells whether the process still lives */
@@ -632,6 +638,94 @@ struct sm_queue_shm {
 };
 _Static_assert(sizeof(struct sm_queue_shm) == 320, "layout");
 
+/* ---------------------------------------------------------------- users' locks */
+
+/*  LOCK WORD, the truth about who holds a lock exclusively
+ *
+ *      63                             20 19     13  12  11       0
+ *      +--------------------------------+---------+----+----------+
+ *      | thread of the owner, or number |    0    |died| owner    |
+ *      | of holds when owner is 0       |         |    | cpu + 1  |
+ *      +--------------------------------+---------+----+----------+
+ *
+ *  A mutex, and a writer, own: one compare-and-swap takes, one store gives back, and the word names whom to ask whether
+ *  it still lives. Readers and semaphore permits are counted; whose they are stands in the HOLD CELLS, one for each CPU
+ *  and lock, and those are the truth: the count is derived. Word and cell change inside one operation (SM_OP_LOCK), so
+ *  with the world stopped they agree for every live CPU.
+ *  died: a holder that could write died holding it, and nobody has said since that what the lock protects is whole again.
+ */
+#define SM_MAX_LOCKS 256u
+enum sm_userlock_kind { SM_UL_MUTEX = 1, SM_UL_RWLOCK, SM_UL_SX, SM_UL_SEMAPHORE, SM_UL_CONDITION, SM_UL_KIND_END };
+#define SM_UL_OWNER_MASK 0xfffull
+#define SM_UL_DIED 0x1000ull
+#define SM_UL_COUNT_SHIFT 20
+#define SM_UL_COUNT_ONE (1ull << SM_UL_COUNT_SHIFT)
+#define SM_UL_OWNER(w) ((uint32_t)((w) & SM_UL_OWNER_MASK)) /* cpu + 1, 0: no owner */
+#define SM_UL_COUNT(w) (SM_UL_OWNER(w) ? 0 : (w) >> SM_UL_COUNT_SHIFT)
+
+#define SM_UL_FREE 0u /* ul_state */
+#define SM_UL_LIVE 1u
+#define SM_UL_RECURSIVE 1u /* ul_flags */
+
+/*  OFFSET SIZE FIELD
+ *       0    8 ul_word            see LOCK WORD                        first cache line: every acquisition
+ *       8    4 ul_state           SM_UL_FREE, LIVE
+ *      12    4 ul_gen             grows when the slot is reused
+ *      16    4 ul_kind            enum sm_userlock_kind
+ *      20    4 ul_flags           SM_UL_RECURSIVE
+ *      24    4 ul_depth           times the owner has taken it
+ *      28    4 ul_permits         of a semaphore
+ *      32    4 ul_excl_seq        futex of those who want it alone (and of a semaphore's and a condition's waiters)
+ *      36    4 ul_excl_waiters
+ *      40    4 ul_shared_seq      futex of readers
+ *      44    4 ul_shared_waiters
+ *      48    8 ul_acquires        since creation
+ *      56    8 ul_contended       acquisitions that found it taken
+ *      64   32 ul_name
+ *      96    4 ul_mutex           of a condition: id of its mutex
+ *     100    4 ul_mutex_gen       and that mutex's generation
+ *     104    4 ul_dead_cpu        the last holder that died or left holding it
+ *     108    4 ul_dead_pid
+ *     112    8 ul_deaths          such holders ever
+ */
+struct sm_userlock_shm {
+    uint64_t ul_word;           /* (t) */
+    uint32_t ul_state;          /* (a) read by anybody */
+    uint32_t ul_gen;            /* (a) */
+    uint32_t ul_kind;           /* (c) */
+    uint32_t ul_flags;          /* (c) */
+    uint32_t ul_depth;          /* the owner named in the word */
+    uint32_t ul_permits;        /* (c) */
+    uint32_t ul_excl_seq;       /* (x) */
+    uint32_t ul_excl_waiters;   /* (x) (d) */
+    uint32_t ul_shared_seq;     /* (x) */
+    uint32_t ul_shared_waiters; /* (x) (d) */
+    uint64_t ul_acquires;       /* (x) */
+    uint64_t ul_contended;      /* (x) */
+    char ul_name[SM_NAME_BYTES]; /* (c) */
+    uint32_t ul_mutex;          /* (c) */
+    uint32_t ul_mutex_gen;      /* (c) */
+    uint32_t ul_dead_cpu;       /* whoever marks the death: recovery (q), or the owner that leaves */
+    uint32_t ul_dead_pid;
+    uint64_t ul_deaths;
+    uint64_t ul_pad;
+};
+_Static_assert(offsetof(struct sm_userlock_shm, ul_name) == 64, "what every acquisition touches is one cache line");
+_Static_assert(sizeof(struct sm_userlock_shm) == 128, "layout");
+
+/*  HOLD CELL of one CPU at one lock; a lock's cells lie side by side, committed when the lock is made.
+ *  OFFSET SIZE FIELD
+ *       0    4 uh_shared       holds of this CPU: as a reader, or permits of a semaphore
+ *       4    2 uh_wait_shared  threads of this CPU asleep as readers
+ *       6    2 uh_wait_excl    and of the others
+ */
+struct sm_userlock_hold_shm {
+    uint32_t uh_shared;      /* (o) (t) */
+    uint16_t uh_wait_shared; /* (o) */
+    uint16_t uh_wait_excl;   /* (o) */
+};
+_Static_assert(sizeof(struct sm_userlock_hold_shm) == 8, "layout");
+
 /* ---------------------------------------------------------------- malloc types, events, control */
 
 /* MALLOC TAG (aux word of a TAGGED keg): type + 1 in the high 8 bits, request slack in the low 24:
@@ -692,7 +786,7 @@ _Static_assert(sizeof(struct sm_event_shm) == 256, "layout");
  *     580    4 ctl_bucket_next    buckets below this were committed once
  *     584    8 ctl_extra_next     next free byte in the extra region
  *     592    8 ctl_event_seq      number of the newest event
- *     600    4 ctl_zones ctl_queues ctl_types   highest id ever used + 1
+ *     600    4 ctl_zones ctl_queues ctl_types ctl_locks   highest id ever used + 1
  *     616    8 ctl_punched        pages ever given back
  *     624  256 ctl_tunable        values, see tunable.h
  */
@@ -716,13 +810,14 @@ struct sm_control_shm {
     uint32_t ctl_zones;             /* (a) */
     uint32_t ctl_queues;            /* (a) */
     uint32_t ctl_types;             /* (a) */
-    uint32_t ctl_pad0;
+    uint32_t ctl_locks;             /* (a) */
     uint64_t ctl_punched;           /* (p) */
     int64_t ctl_tunable[SM_TUNABLES]; /* (x) */
     uint32_t ctl_cpu_high;          /* (q) highest slot ever used + 1 */
     uint32_t ctl_attached;          /* (q) (d) live slots */
     uint64_t ctl_attaches;          /* (q) ever */
     uint64_t ctl_bucket_bytes;      /* (p) of the bucket region, committed */
+    uint64_t ctl_withdrawn; /* (x) slabs ever withdrawn: an item's word stays where it is while this stands still */
     uint64_t ctl_meta_free;         /* (p) (d) meta pages below the frontier that no keg has */
     uint32_t ctl_policy;            /* (q) nonzero: every CPU carries SM_CLAIM_POLICY */
     uint32_t ctl_reaping;           /* (q) derived data is being rebuilt: a dead reaper's successor starts over */

@@ -45,6 +45,8 @@ static inline uint32_t class_of(uint64_t bytes) {
     return bytes <= SMALL_MAX ? class_of_16[(bytes + 15) / 16] : class_of_512[(bytes + 511) / 512];
 }
 
+enum type_step { STEP_TYPE_NAMED = 0x610 };
+
 /* ---------------------------------------------------------------- types */
 
 static bool type_find(const struct sm_arena *a, const char *name, uint32_t *type) {
@@ -65,6 +67,7 @@ static enum sm_err type_add(struct sm_arena *a, const char *name, uint32_t *type
     }
     memset(&a->a_types[i], 0, sizeof a->a_types[i]);
     memcpy(a->a_types[i].ty_name, name, strlen(name) + 1);
+    sm_crash_point(a, STEP_TYPE_NAMED);
     sm_store_rel(&a->a_ctl->ctl_types, i + 1);
     *type = i;
     return SM_OK;

@@ -8,6 +8,16 @@
 #include "quiesce.h"
 #include "tunable.h"
 
+enum page_step {
+    STEP_PAGES_MARKED = 0x100,
+    STEP_FRONTIER_MOVED,
+    STEP_RUN_TAKEN,
+    STEP_PAGES_RESERVED,
+    STEP_PAGES_FREED,
+    STEP_HOLE_MARKED,
+    STEP_HOLE_PUNCHED
+};
+
 #define DIR_STEP_PAGES 4096ull /* directory entries are committed for this many pages at a time: 32 + 32 KiB */
 
 static enum sm_err commit(struct sm_arena *a, sm_off_t off, uint64_t bytes) {
@@ -68,8 +78,10 @@ static enum sm_err frontier_advance(struct sm_arena *a, uint64_t pages) {
     }
     sm_run_mark(a, (uint32_t)from, (uint32_t)take, SM_PG_FREE);
     ctl->ctl_free_pages += take;
+    sm_crash_point(a, STEP_PAGES_MARKED);
     /* A crash before this store leaves free entries past the frontier (I2): rebuilding starts by clearing them. */
     sm_store_rel(&ctl->ctl_frontier, from + take); /* read by sm_slab_find without the lock */
+    sm_crash_point(a, STEP_FRONTIER_MOVED);
     sm_run_insert(a, (uint32_t)from, (uint32_t)take, SM_PG_FREE);
     return SM_OK;
 }
@@ -128,8 +140,10 @@ enum sm_err sm_page_take(struct sm_arena *a, uint32_t pages, uint32_t keg, uint3
         if (length > pages) {
             sm_run_insert(a, *page + pages, length - pages, SM_PG_FREE);
         }
+        sm_crash_point(a, STEP_RUN_TAKEN);
         /* A crash anywhere above leaves pages and block free: the page directory names neither. */
         sm_page_publish(a, *page, pages, SM_PG_RESERVED, a->a_cpu_id, *block);
+        sm_crash_point(a, STEP_PAGES_RESERVED);
         a->a_ctl->ctl_free_pages -= pages;
     }
     sm_arena_unlock(a, &a->a_ctl->ctl_page, SM_LC_PAGE, 0);
@@ -142,6 +156,7 @@ enum sm_err sm_page_give(struct sm_arena *a, uint32_t page, uint32_t pages, uint
         return err;
     }
     sm_run_mark(a, page, pages, SM_PG_FREE);
+    sm_crash_point(a, STEP_PAGES_FREED);
     if (keg != SM_PAGE_NO_KEG && block != 0) {
         sm_block_give(a, keg, block);
     }
@@ -162,6 +177,7 @@ void sm_page_publish(struct sm_arena *a, uint32_t page, uint32_t pages, enum sm_
 }
 
 void sm_page_withdraw(struct sm_arena *a, uint32_t page, uint32_t pages, uint32_t block) {
+    sm_add_acqrel(&a->a_ctl->ctl_withdrawn, 1); /* before the entries: who sees an old entry sees the old count */
     sm_store_rel(&a->a_pagedir[page], SM_PG_ENTRY(SM_PG_RESERVED, a->a_cpu_id, 0, block));
     for (uint64_t i = 1; i < pages; i++) {
         sm_store_rlx(&a->a_pagedir[page + i], SM_PG_ENTRY(SM_PG_RESERVED, a->a_cpu_id, i, block));
@@ -180,8 +196,10 @@ enum sm_err sm_page_punch(struct sm_arena *a, uint64_t *pages) {
         sm_run_remove(a, page, length, SM_PG_FREE);
         /* Marked first, then given back: a crash in between leaves holes that still have their pages. */
         sm_run_mark(a, page, length, SM_PG_HOLE);
+        sm_crash_point(a, STEP_HOLE_MARKED);
         err =
             sm_os_punch(a->a_fd, a->a_data_off + ((uint64_t)page << SM_PAGE_SHIFT), (uint64_t)length << SM_PAGE_SHIFT);
+        sm_crash_point(a, STEP_HOLE_PUNCHED);
         a->a_ctl->ctl_free_pages -= length;
         a->a_ctl->ctl_hole_pages += length;
         a->a_ctl->ctl_punched += length;

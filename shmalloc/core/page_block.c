@@ -4,6 +4,8 @@
 #include "page_run.h"
 #include "quiesce.h"
 
+enum block_step { STEP_META_MARKED = 0x110, STEP_META_FRONTIER_MOVED, STEP_META_RELEASED };
+
 static uint32_t *block_link(const struct sm_arena *a, uint32_t block) {
     return (uint32_t *)sm_block_mem(a, block);
 }
@@ -71,10 +73,12 @@ static enum sm_err chunk_add(struct sm_arena *a, uint32_t keg) {
     for (uint32_t i = 0; i < pages; i++) {
         sm_store_rlx(&a->a_metadir[page + i], SM_META_ENTRY(keg, i));
     }
+    sm_crash_point(a, STEP_META_MARKED);
     /* A crash before this store leaves entries past the frontier: the next chunk writes over them. */
     if (page + pages > ctl->ctl_meta_frontier) {
         ctl->ctl_meta_frontier = page + pages;
     }
+    sm_crash_point(a, STEP_META_FRONTIER_MOVED);
     uint32_t first = (uint32_t)((page << SM_PAGE_SHIFT) / SM_BLOCK_UNIT);
     uint32_t step = k->k_block_bytes / SM_BLOCK_UNIT;
     for (uint32_t n = (uint32_t)(((uint64_t)pages << SM_PAGE_SHIFT) / k->k_block_bytes); n-- > 0;) {
@@ -107,6 +111,7 @@ enum sm_err sm_block_release(struct sm_arena *a, uint32_t keg) {
         uint64_t e = sm_load_rlx(&a->a_metadir[page]);
         if (e != 0 && SM_META_KEG(e) == keg) {
             sm_store_rlx(&a->a_metadir[page], 0);
+            sm_crash_point(a, STEP_META_RELEASED);
             ctl->ctl_meta_free++;
         }
     }

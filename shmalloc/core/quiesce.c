@@ -50,7 +50,7 @@ static void claims_lower(struct sm_arena *a) {
     }
 }
 
-enum sm_err sm_quiesce_begin(struct sm_arena *a) {
+enum sm_err sm_quiesce_take(struct sm_arena *a) {
     struct sm_lock_shm *l = &a->a_ctl->ctl_quiesce;
     enum sm_err err = sm_lock_acquire(l, a->a_cpu_id, stall_ns(a), &a->a_contended);
     if (err == SM_DEAD_PEER) {
@@ -58,13 +58,10 @@ enum sm_err sm_quiesce_begin(struct sm_arena *a) {
          * its lock byte free, or FREE: both are states that slot_find understands. If it was rebuilding, nobody may move
          * before that is done again from the start. */
         l->l_dirty = 0;
-        err = a->a_ctl->ctl_reaping ? a->a_rebuild(a) : SM_OK;
-        if (err != SM_OK) {
-            l->l_dirty = 1;
-            sm_lock_release(l);
-            return err;
+        if (!a->a_ctl->ctl_reaping) {
+            claims_lower(a);
         }
-        claims_lower(a);
+        err = SM_OK;
     } else if (err == SM_STALLED) {
         a->a_blocker = sm_load_rlx(&l->l_owner) - 1;
     }
@@ -74,8 +71,21 @@ enum sm_err sm_quiesce_begin(struct sm_arena *a) {
     return err;
 }
 
+enum sm_err sm_quiesce_begin(struct sm_arena *a) {
+    enum sm_err err = sm_quiesce_take(a);
+    while (err == SM_OK && a->a_ctl->ctl_reaping) { /* its reaper died, or failed, at work */
+        err = a->a_rebuild(a);
+        if (err == SM_OK) {
+            err = sm_quiesce_take(a);
+        }
+    }
+    return err;
+}
+
 void sm_quiesce_end(struct sm_arena *a) {
-    claims_lower(a);
+    if (!a->a_ctl->ctl_reaping) { /* else recovery failed halfway: everybody waits until somebody's succeeds */
+        claims_lower(a);
+    }
     sm_arena_unlock(a, &a->a_ctl->ctl_quiesce, SM_LC_QUIESCE, 0);
 }
 

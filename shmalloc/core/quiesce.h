@@ -35,8 +35,20 @@ static inline void sm_op_leave(struct sm_arena *a) {
 enum sm_err sm_arena_lock(struct sm_arena *a, struct sm_lock_shm *l, enum sm_lock_class cls, uint64_t instance);
 void sm_arena_unlock(struct sm_arena *a, struct sm_lock_shm *l, enum sm_lock_class cls, uint64_t instance);
 
-/* Takes the quiesce lock. Own op word clear, no lock held. */
+/* A lock's holder died: runs recovery, which rebuilds what the lock protects, and says whether to begin the operation
+ * again. Op word clear, no lock held; tries bounds how often one call does it. */
+static inline bool sm_op_again(struct sm_arena *a, enum sm_err *err, int *tries) {
+    if (sm_likely(*err != SM_DEAD_PEER) || (*tries)++ > 8) {
+        return false;
+    }
+    *err = a->a_recover(a);
+    return *err == SM_OK;
+}
+
+/* Takes the quiesce lock. Own op word clear, no lock held. If a reaper died at work its work is done again first, dtors
+ * and all: on return this CPU may have freed items of others, so its buckets need not be what they were. */
 enum sm_err sm_quiesce_begin(struct sm_arena *a);
+enum sm_err sm_quiesce_take(struct sm_arena *a); /* the reaper's own: the lock alone */
 /* Stops one CPU, or every live CPU but this one, until sm_quiesce_end. SM_STALLED names the CPU in a_blocker. */
 enum sm_err sm_quiesce_cpu(struct sm_arena *a, uint32_t cpu);
 enum sm_err sm_quiesce_all(struct sm_arena *a);

@@ -20,6 +20,20 @@
 #include "tunable.h"
 #include "zone_impl.h"
 
+enum reap_step {
+    STEP_REAPING = 0x700,
+    STEP_WORDS_SWEPT,
+    STEP_QUEUES_REBUILT,
+    STEP_LOCKS_MOURNED,
+    STEP_LISTS_REBUILT,
+    STEP_LOCKS_CLEAN,
+    STEP_SLOT_FREED,
+    STEP_SLOTS_FREED,
+    STEP_REAPED,
+    STEP_WORLD_GOES,
+    STEP_ITEM_FINISHED
+};
+
 #define DEATH_LIMIT_NS 200000000ll /* from a robust lock's EOWNERDEAD until the lock byte of the dead process is free */
 #define DEATH_POLL_NS 100000
 
@@ -134,16 +148,24 @@ static void clean_locks(struct sm_arena *a) {
     }
 }
 
+static void dirty_locks(struct sm_arena *a) {
+    a->a_ctl->ctl_admin.l_dirty = a->a_ctl->ctl_page.l_dirty = 1;
+    for (uint32_t i = 0; i < a->a_header->h_max_zones; i++) {
+        a->a_kegs[i].k_lock.l_dirty = 1;
+    }
+}
+
 static enum sm_err free_slots(struct sm_reap_job *j) {
     struct sm_arena *a = j->rj_arena;
     for (uint32_t i = 0; i < a->a_header->h_max_cpus; i++) {
-        if (!j->rj_dead[i]) {
+        if (!j->rj_dead[i] || i == a->a_cpu_id) { /* a slot taken over stays LIVE: items are HELD under it already */
             continue;
         }
         struct sm_cpu_shm *c = &a->a_cpus[i];
         sm_store_rlx(&c->cpu_op, 0);
         c->cpu_op_arg = 0;
         sm_store_rel(&c->cpu_state, SM_CPU_FREE);
+        sm_crash_point(a, STEP_SLOT_FREED);
     }
     uint32_t live = 0;
     for (uint32_t i = 0; i < a->a_ctl->ctl_cpu_high; i++) {
@@ -162,21 +184,32 @@ static enum sm_err rebuild(struct sm_reap_job *j) {
         }
     }
     a->a_ctl->ctl_reaping = 1;
+    sm_crash_point(a, STEP_REAPING);
     mark_cached(j);
     sm_reap_places(j);
     sm_reap_words(j);
+    sm_crash_point(a, STEP_WORDS_SWEPT);
     if (j->rj_error == SM_OK) {
         sm_reap_queues(j);
     }
+    sm_crash_point(a, STEP_QUEUES_REBUILT);
+    sm_reap_locks(j);
+    sm_crash_point(a, STEP_LOCKS_MOURNED);
     if (j->rj_error == SM_OK) {
         sm_reap_lists(j);
     }
     if (j->rj_error == SM_OK) {
+        sm_crash_point(a, STEP_LISTS_REBUILT);
         clean_locks(a);
+        sm_crash_point(a, STEP_LOCKS_CLEAN);
         j->rj_error = free_slots(j);
     }
     if (j->rj_error == SM_OK) {
+        sm_crash_point(a, STEP_SLOTS_FREED);
         a->a_ctl->ctl_reaping = 0;
+        sm_crash_point(a, STEP_REAPED);
+    } else {
+        dirty_locks(a); /* half rebuilt: whoever needs a list recovers first */
     }
     return j->rj_error;
 }
@@ -209,8 +242,11 @@ static void finish_later(struct sm_reap_job *j) {
         } else if (err == SM_OK) {
             err = sm_zone_free(z, mem, NULL);
         }
+        sm_crash_point(a, STEP_ITEM_FINISHED);
         /* What cannot be freed here (a callback that only other processes know) stays with this CPU until it leaves. */
-        if (err == SM_OK || err == SM_MODIFIED) {
+        if (ri->ri_fini) {
+            j->rj_report.rr_uncached += err == SM_OK;
+        } else if (err == SM_OK || err == SM_MODIFIED) {
             j->rj_report.rr_freed++;
             j->rj_freed[ri->ri_zone]++;
         }
@@ -232,34 +268,15 @@ static enum sm_err reap_locked(struct sm_arena *a, struct sm_reap_job *j) {
     return err;
 }
 
-enum sm_err sm_reap_stopped(struct sm_arena *a) {
+/* The quiesce lock is held, and released here: whoever it was taken for, dtors must run without it. */
+static enum sm_err reap_and_finish(struct sm_arena *a, int64_t start, struct sm_reap_report *report) {
     struct sm_reap_job j;
     enum sm_err err = reap_locked(a, &j);
-    if (err == SM_OK) {
-        job_free(&j); /* what was due later is HELD by this CPU, and freed when it leaves */
-    }
-    return err;
-}
-
-enum sm_err sm_reap(struct sm_arena *a, struct sm_reap_report *report) {
-    struct sm_reap_job j;
-    if (report) {
-        *report = (struct sm_reap_report){0};
-    }
-    int64_t start = sm_os_now_ns();
-    bool dirty = any_dirty(a);
-    if ((dirty ? wait_for_death(a) : sm_cpu_count_dead(a)) == 0 && !dirty) {
-        return SM_OK;
-    }
-    enum sm_err err = sm_quiesce_begin(a);
-    if (err != SM_OK) {
-        return err;
-    }
-    err = reap_locked(a, &j);
     sm_quiesce_end(a);
     if (err != SM_OK) {
         return err;
     }
+    sm_crash_point(a, STEP_WORLD_GOES);
     wake_all(a);
     sm_zone_rebind(a);
     finish_later(&j);
@@ -270,4 +287,21 @@ enum sm_err sm_reap(struct sm_arena *a, struct sm_reap_report *report) {
     }
     job_free(&j);
     return SM_OK;
+}
+
+enum sm_err sm_reap_stopped(struct sm_arena *a) {
+    return reap_and_finish(a, sm_os_now_ns(), NULL);
+}
+
+enum sm_err sm_reap(struct sm_arena *a, struct sm_reap_report *report) {
+    if (report) {
+        *report = (struct sm_reap_report){0};
+    }
+    int64_t start = sm_os_now_ns();
+    bool dirty = any_dirty(a);
+    if ((dirty ? wait_for_death(a) : sm_cpu_count_dead(a)) == 0 && !dirty) {
+        return SM_OK;
+    }
+    enum sm_err err = sm_quiesce_take(a);
+    return err == SM_OK ? reap_and_finish(a, start, report) : err;
 }

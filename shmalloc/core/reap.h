@@ -24,7 +24,8 @@ struct sm_reap_zone {
 struct sm_reap_report {
     uint32_t rr_cpus; /* dead CPUs found */
     uint32_t rr_zones; /* zones named below */
-    uint64_t rr_freed; /* items returned to their slabs */
+    uint64_t rr_freed; /* items that the dead held, freed */
+    uint64_t rr_uncached; /* items that lay in their buckets, or in full ones of a zone, back in their slabs */
     uint64_t rr_kept; /* items left for adoption by their zone's policy */
     uint64_t rr_undone; /* operations finished or undone */
     uint64_t rr_requeued; /* items that recovery gave their place in a queue again */
@@ -40,7 +41,7 @@ struct sm_reap_report {
 enum sm_err sm_reap(struct sm_arena *a, struct sm_reap_report *report);
 /* The name of an operation (enum sm_op) for people. */
 const char *sm_reap_op_name(uint64_t opword);
-/* The same with the quiesce lock held: what follows a reaper that died at work. */
+/* The same with the quiesce lock held, and released on return: what follows a reaper that died at work. */
 enum sm_err sm_reap_stopped(struct sm_arena *a);
 
 #endif

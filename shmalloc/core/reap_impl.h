@@ -39,6 +39,7 @@ void sm_reap_places(struct sm_reap_job *j); /* before the sweep: which items hav
 void sm_reap_words(struct sm_reap_job *j);  /* the sweep over all state words */
 void sm_reap_lists(struct sm_reap_job *j);  /* kegs, zones, buckets, counters, types */
 void sm_reap_queues(struct sm_reap_job *j); /* rings, from places and QUEUED words */
+void sm_reap_locks(struct sm_reap_job *j);  /* users' locks: what the dead held and waited for */
 
 /* Writes one event for each death that the report names, and one line of totals. */
 void sm_reap_tell(struct sm_reap_job *j);

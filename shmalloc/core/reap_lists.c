@@ -9,6 +9,8 @@
 #include "malloc.h"
 #include "reap_impl.h"
 
+enum reap_lists_step { STEP_PAGES_REBUILT = 0x740, STEP_KEGS_REBUILT, STEP_BUCKETS_REBUILT, STEP_COUNTERS_REBUILT };
+
 static int relink_slab(const struct sm_slab_ref *slab, void *ctx) {
     struct sm_reap_job *j = ctx;
     struct sm_arena *a = j->rj_arena;
@@ -175,9 +177,13 @@ static void types_rebuild(struct sm_reap_job *j) {
 void sm_reap_lists(struct sm_reap_job *j) {
     j->rj_error = sm_page_rebuild(j->rj_arena, j->rj_dead);
     if (j->rj_error == SM_OK) {
+        sm_crash_point(j->rj_arena, STEP_PAGES_REBUILT);
         kegs_rebuild(j);
+        sm_crash_point(j->rj_arena, STEP_KEGS_REBUILT);
         buckets_rebuild(j);
+        sm_crash_point(j->rj_arena, STEP_BUCKETS_REBUILT);
         counters_rebuild(j);
+        sm_crash_point(j->rj_arena, STEP_COUNTERS_REBUILT);
         types_rebuild(j);
     }
 }

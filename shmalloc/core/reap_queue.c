@@ -8,6 +8,8 @@
 #include "queue.h"
 #include "reap_impl.h"
 
+enum reap_queue_step { STEP_PLACES_WRITTEN = 0x760, STEP_HEAD_MOVED };
+
 struct spot {
     uint64_t sp_pos;
     sm_off_t sp_item;
@@ -75,14 +77,17 @@ static int find_lost(const struct sm_slab_ref *s, void *ctx) {
     return 0;
 }
 
-static void ring_write(struct sm_queue_shm *q, struct sm_place_shm *ring, const struct spot *spot, uint64_t n) {
+static void ring_write(const struct sm_arena *a, struct sm_queue_shm *q, struct sm_place_shm *ring,
+                       const struct spot *spot, uint64_t n) {
     uint64_t tail = sm_load_rlx(&q->q_tail), head = (tail / q->q_depth + 1) * q->q_depth;
     for (uint64_t i = 0; i < q->q_depth; i++) {
         bool full = i < n;
         sm_store_rlx(&ring[i].pl_item, full ? spot[i].sp_item : 0);
         sm_store_rlx(&ring[i].pl_turn, head + i + (full ? 1 : 0));
     }
+    sm_crash_point(a, STEP_PLACES_WRITTEN);
     sm_store_rlx(&q->q_head, head);
+    sm_crash_point(a, STEP_HEAD_MOVED);
     sm_store_rlx(&q->q_tail, head + n);
 }
 
@@ -111,7 +116,7 @@ static void queue_rebuild(struct sm_reap_job *j, uint32_t id) {
         }
         j->rj_placed[key >> 3] &= (uint8_t)~(1u << (key & 7)); /* QUEUED here, so no other queue asks for its bit */
     }
-    ring_write(q, ring, ls.ls_spot, kept);
+    ring_write(a, q, ring, ls.ls_spot, kept);
     free(ls.ls_spot);
     sm_add_acqrel(&q->q_item_seq, 1);
     sm_add_acqrel(&q->q_space_seq, 1);

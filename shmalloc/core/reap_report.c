@@ -17,6 +17,7 @@ const char *sm_reap_op_name(uint64_t opword) {
         [SM_OP_GET] = "a get from a queue",
         [SM_OP_XFER] = "a ticket or an adoption",
         [SM_OP_ADMIN] = "a change of the arena's tables",
+        [SM_OP_LOCK] = "taking or giving back a lock",
     };
     const char *name = SM_OP_OF(opword) < SM_OP_END ? names[SM_OP_OF(opword)] : NULL;
     return name ? name : "an unknown operation";

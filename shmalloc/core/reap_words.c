@@ -8,6 +8,8 @@
 #include "malloc.h"
 #include "reap_impl.h"
 
+enum reap_words_step { STEP_WORD_DECIDED = 0x720 };
+
 static void later(struct sm_reap_job *j, struct sm_entry e, uint32_t zone, bool fini) {
     if (j->rj_later_n == j->rj_later_room) {
         uint64_t room = j->rj_later_room ? 2 * j->rj_later_room : 256;
@@ -39,7 +41,8 @@ static bool has_zinit(const struct sm_zone_shm *zs) {
     return zs->z_flags & SM_ZONE_SECONDARY && (callback_set(zs, SM_CB_INIT) || callback_set(zs, SM_CB_FINI));
 }
 
-/* In a bulk allocation the op word names nothing: what is in flight lies in the alloc bucket below op_arg. */
+/* A bulk allocation names no item: what is in flight lies in the alloc bucket below op_arg. Without its mark op_arg is of
+ * an earlier operation, and the entries above the bucket's count may be items that a user holds. */
 static bool in_flight_bulk(const struct sm_arena *a, uint32_t cpu, uint32_t zone, sm_off_t item) {
     const struct sm_cache_shm *c = sm_cache_of(a, cpu, zone);
     uint64_t height = a->a_cpus[cpu].cpu_op_arg;
@@ -56,7 +59,7 @@ static bool in_flight_bulk(const struct sm_arena *a, uint32_t cpu, uint32_t zone
 static bool in_flight(const struct sm_arena *a, uint64_t w, sm_off_t item) {
     uint32_t cpu = SM_ST_CPU(w);
     uint64_t op = sm_load_rlx(&a->a_cpus[cpu].cpu_op);
-    if (SM_OP_OF(op) == SM_OP_ALLOC && SM_OP_OPERAND(op) == 0 && SM_OP_ID(op) == SM_ST_ZONE(w)) {
+    if (SM_OP_OF(op) == SM_OP_ALLOC && SM_OP_OPERAND(op) == SM_OP_BULK && SM_OP_ID(op) == SM_ST_ZONE(w)) {
         return in_flight_bulk(a, cpu, SM_ST_ZONE(w), item);
     }
     return (SM_OP_OF(op) == SM_OP_ALLOC || SM_OP_OF(op) == SM_OP_FREE) && SM_OP_OPERAND(op) == SM_OP_ITEM(item);
@@ -71,6 +74,10 @@ static void set_free(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64_
         }
     }
     sm_store_rlx(&s->sr_words[s->sr_index], (w & SM_ST_GEN_MASK) + (bump ? SM_ST_GEN_ONE : 0) + SM_FREE);
+    if (!bump) {
+        j->rj_report.rr_uncached++;
+        return;
+    }
     j->rj_report.rr_freed++;
     if (SM_ST_ZONE(w) < j->rj_arena->a_header->h_max_zones) {
         j->rj_freed[SM_ST_ZONE(w)]++;
@@ -176,6 +183,9 @@ static int sweep_slab(const struct sm_slab_ref *slab, void *ctx) {
             break;
         default:
             break;
+        }
+        if (w != sm_load_rlx(&s.sr_words[i])) {
+            sm_crash_point(a, STEP_WORD_DECIDED);
         }
         tally(j, &s);
     }

@@ -18,6 +18,7 @@ extern "C" {
 #include "reap.h"
 #include "stats.h"
 #include "tunable.h"
+#include "userlock.h"
 #include "zone.h"
 
 #ifdef __cplusplus

@@ -13,6 +13,8 @@
 
 #define LARGEST_ITEM (1ull << 31)
 
+enum zone_step { STEP_RECORD_FILLED = 0x3a0, STEP_KEG_COUNTED, STEP_ZONE_LIVE, STEP_STATE_MOVED, STEP_KEG_ENDED };
+
 /* ---------------------------------------------------------------- handles */
 
 void sm_zone_widen(struct sm_zone *z) {
@@ -36,6 +38,7 @@ static void handle_bind(struct sm_zone *z) {
                      z->z_gen); /* the counters of a former zone in this place were cleared at its end */
     }
     z->z_epoch = a->a_epoch;
+    z->z_row.row_n = 0;
     z->z_plain = !z->z_fn[SM_CB_CTOR] && !z->z_fn[SM_CB_DTOR] && a->a_hooks.h_mask == 0 && !a->a_fenced &&
                  !(z->z_flags & (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_REFCNT | SM_ZONE_MALLOC));
     z->z_fast_cpu = z->z_plain ? z->z_cpu : &a->a_orphan;
@@ -65,6 +68,7 @@ static void handle_fill(struct sm_zone *z, struct sm_arena *a, uint32_t id) {
     z->z_page_match = (uint16_t)SM_PG_ENTRY(SM_PG_SLAB, zs->z_keg, 0, 0);
     z->z_first = a->a_data + zs->z_item_off;
     z->z_pagedir = a->a_pagedir;
+    z->z_withdrawn = &a->a_ctl->ctl_withdrawn;
     z->z_words = a->a_meta + k->k_words_off;
     z->z_recip = k->k_recip;
     z->z_stride = k->k_stride_bytes;
@@ -250,11 +254,14 @@ static void record_publish(struct sm_arena *a, uint32_t id, const struct sm_zone
     r.z_cache_max = UINT64_MAX;
     r.z_wss_ns = sm_os_now_ns();
     memcpy((uint8_t *)zs + sizeof zs->z_state, (uint8_t *)&r + sizeof r.z_state, sizeof r - sizeof r.z_state);
+    sm_crash_point(a, STEP_RECORD_FILLED);
     a->a_kegs[keg].k_zones++;
+    sm_crash_point(a, STEP_KEG_COUNTED);
     if (a->a_ctl->ctl_zones <= id) {
         sm_store_rel(&a->a_ctl->ctl_zones, id + 1);
     }
     sm_store_rel(&zs->z_state, SM_ZONE_LIVE); /* pairs with the acquire in name_find and sm_zone_by_id */
+    sm_crash_point(a, STEP_ZONE_LIVE);
 }
 
 /* Admin lock held. */
@@ -405,6 +412,7 @@ static enum sm_err state_move(struct sm_zone *z, uint32_t from, uint32_t to) {
         err = SM_BUSY;
     } else {
         sm_store_rel(&z->z_shm->z_state, to);
+        sm_crash_point(z->z_arena, STEP_STATE_MOVED);
     }
     admin_leave(z->z_arena);
     return err;
@@ -427,6 +435,7 @@ static enum sm_err record_end(struct sm_zone *z) {
         admin_leave(a);
         return err;
     }
+    sm_crash_point(a, STEP_KEG_ENDED);
     z->z_keg->k_zones--;
     for (uint32_t cpu = 0; cpu < a->a_header->h_max_cpus && cpu < a->a_ctl->ctl_cpu_high; cpu++) {
         struct sm_cache_shm *c = sm_cache_of(a, cpu, z->z_id);

@@ -23,6 +23,13 @@ struct sm_zone_params {
     const char *zp_master; /* name of the zone whose keg is shared; NULL: a keg of its own */
 };
 
+/* The last row of items popped by one bulk allocation, see cache_bulk.c. */
+struct sm_zone_row {
+    sm_off_t row_bucket;
+    uint64_t row_allocs, row_frees, row_withdrawn; /* counters as they were */
+    uint32_t row_at, row_n;                        /* height of the alloc bucket after it, items */
+};
+
 /* Process-local handle of a zone; one per zone and attachment. The first lines are what the fast path reads. */
 struct sm_zone {
     struct sm_cpu_shm *z_fast_cpu; /* z_cpu for a plain zone, else a slot whose claim is always raised */
@@ -41,6 +48,8 @@ struct sm_zone {
     bool z_plain;          /* no ctor, dtor, debug, run or fence: the inline paths may do everything */
     bool z_fenced;
     uint64_t z_recip;
+    const uint64_t *z_withdrawn; /* ctl_withdrawn */
+    struct sm_zone_row z_row;
     /* ---- slow path */
     struct sm_cpu_shm *z_cpu;
     uint64_t z_data_bytes; /* of the data region, as far as its directory was committed when last looked */
@@ -108,6 +117,7 @@ enum sm_err sm_arena_reclaim(struct sm_arena *a, enum sm_reclaim how, uint64_t *
 void sm_zone_close_all(struct sm_arena *a);
 /* Inside the core: hands this CPU's buckets of every zone back (detach), rebinds handles to a new CPU (fork). */
 enum sm_err sm_zone_flush_cpu(struct sm_arena *a, uint32_t cpu);
+bool sm_zone_flushed(const struct sm_arena *a, uint32_t cpu); /* nothing left to hand back */
 void sm_zone_rebind(struct sm_arena *a);
 
 #endif

@@ -13,6 +13,8 @@
 #include "tunable.h"
 #include "zone_impl.h"
 
+enum zone_alloc_step { STEP_RAW_TAKEN = 0x300, STEP_RAW_SHARED, STEP_BUCKET_SWAPPED, STEP_CONSTRUCTED, STEP_REFUSED };
+
 enum sm_err sm_zone_enter(struct sm_zone *z, uint64_t opword) {
     struct sm_arena *a = z->z_arena;
     for (int tries = 0;; tries++) {
@@ -83,6 +85,7 @@ static enum sm_err share_raw(struct sm_zone *z, const struct sm_entry *e, uint32
         word = sm_at(z->z_arena, e[i].e_word);
         sm_bucket_at(z->z_arena, c->c_alloc)->b_entry[c->c_alloc_n] = e[i];
         sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | z->z_low_cached);
+        sm_crash_point(z->z_arena, STEP_RAW_SHARED);
         sm_store_rlx(&c->c_alloc_n, c->c_alloc_n + 1);
         sm_bump(&c->c_allocs, (uint64_t)-1);
     }
@@ -101,6 +104,7 @@ static enum sm_err take_raw(struct sm_zone *z, int flags, uint32_t want, uint32_
         sm_keg_take(z->z_arena, z->z_keg_id, z->z_low_constructing, (flags & SM_M_USE_RESERVE) != 0, want, raw);
     sm_bump(&z->z_cache->c_allocs, n);
     sm_zone_leave(z);
+    sm_crash_point(z->z_arena, STEP_RAW_TAKEN);
     if (n == 0) {
         return SM_EMPTY;
     }
@@ -128,6 +132,7 @@ static bool refill_from_shelf(struct sm_zone *z) {
     sm_off_t empty = c->c_alloc;
     /* A crash between the lines leaves buckets that nothing points at, with items that are CACHED: both are rebuilt. */
     c->c_alloc = full;
+    sm_crash_point(z->z_arena, STEP_BUCKET_SWAPPED);
     sm_store_rlx(&c->c_alloc_n, count);
     c->c_size = sm_zone_bucket_size(z);
     if (empty != 0 && c->c_free == 0) {
@@ -249,6 +254,7 @@ static enum sm_err refuse(struct sm_zone *z, struct sm_entry e, enum sm_err why)
         sm_debug_trash(z, e.e_item);
     }
     sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | z->z_low_constructing);
+    sm_crash_point(z->z_arena, STEP_REFUSED);
     enum sm_err err;
     if (z->z_flags & SM_ZONE_RUNS) {
         sm_bump(&z->z_cache->c_allocs, (uint64_t)-1);
@@ -292,6 +298,7 @@ enum sm_err sm_zone_construct(struct sm_zone *z, struct sm_entry e, int flags, v
     if (err != SM_OK) {
         return refuse(z, e, err);
     }
+    sm_crash_point(z->z_arena, STEP_CONSTRUCTED);
     /* A crash before this store: CONSTRUCTING, recovery skips the dtor. After it: HELD, recovery runs it. */
     sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | z->z_low_held);
     *item = mem;

@@ -7,6 +7,8 @@
 #include "quiesce.h"
 #include "zone_impl.h"
 
+enum zone_bucket_step { STEP_SHELF_OFF = 0x340, STEP_CACHE_EMPTIED, STEP_BUCKET_FULL, STEP_FLUSH_TAKEN };
+
 uint32_t sm_zone_bucket_size(const struct sm_zone *z) {
     const struct sm_keg_shm *k = z->z_keg;
     uint64_t size = sm_load_rlx(&z->z_shm->z_bucket_size);
@@ -42,6 +44,7 @@ sm_off_t sm_zone_unshelve(struct sm_zone *z, uint32_t *count) {
     *count = b->b_count < SM_BUCKET_ITEMS ? b->b_count : SM_BUCKET_ITEMS;
     zs->z_full = b->b_next;
     zs->z_full_count--;
+    sm_crash_point(z->z_arena, STEP_SHELF_OFF);
     sm_store_rlx(&zs->z_full_items, zs->z_full_items - *count);
     if (zs->z_full_items < zs->z_imin) {
         zs->z_imin = zs->z_full_items;
@@ -56,6 +59,7 @@ void sm_zone_shelve(struct sm_arena *a, uint32_t zone, struct sm_cache_shm *c) {
     sm_store_rlx(&c->c_free_n, 0);
     c->c_size = 0;
     c->c_alloc = c->c_free = 0;
+    sm_crash_point(a, STEP_CACHE_EMPTIED);
     for (int i = 0; i < 2; i++) {
         if (bucket[i] != 0 && count[i] != 0) {
             shelf_push(a, zone, bucket[i], count[i]);
@@ -104,6 +108,7 @@ bool sm_zone_room(struct sm_zone *z) {
             uint32_t count = c->c_free_n;
             c->c_free = fresh;
             sm_store_rlx(&c->c_free_n, 0);
+            sm_crash_point(a, STEP_BUCKET_FULL);
             shelf_push(a, z->z_id, full, count);
         } else if (!sm_zone_has_zinit(z)) {
             bucket_spill(z, c->c_free, c->c_free_n);
@@ -157,6 +162,7 @@ static enum sm_err flush_one(struct sm_zone *z, uint64_t keep, uint32_t *moved) 
             sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | z->z_low_constructing);
         }
         if (zinit) {
+            sm_crash_point(a, STEP_FLUSH_TAKEN);
             sm_bump(&z->z_cache->c_allocs, count); /* CONSTRUCTING counts as out (I12) until it is given back */
         }
         (void)sm_bucket_destroy(a, bucket);

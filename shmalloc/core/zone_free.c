@@ -7,6 +7,8 @@
 #include "tag.h"
 #include "zone_impl.h"
 
+enum zone_free_step { STEP_DESTRUCTING = 0x320, STEP_DESTRUCTED, STEP_PUT_AWAY };
+
 /* Why is this word not an item of ours to give away? SM_OK: it is. */
 static enum sm_err word_verdict(const struct sm_zone *z, uint64_t w) {
     struct sm_arena *a = z->z_arena;
@@ -55,6 +57,7 @@ static enum sm_err destruct(struct sm_zone *z, sm_off_t item, uint64_t *word, vo
     enum sm_err err = SM_OK;
     /* A crash from here on: CONSTRUCTING, recovery does not run the dtor a second time. */
     sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | z->z_low_constructing);
+    sm_crash_point(z->z_arena, STEP_DESTRUCTING);
     if (z->z_flags & SM_ZONE_REDZONE) {
         err = sm_debug_redzone_check(z, item);
     }
@@ -64,6 +67,7 @@ static enum sm_err destruct(struct sm_zone *z, sm_off_t item, uint64_t *word, vo
     if (z->z_flags & SM_ZONE_TRASH) {
         sm_debug_trash(z, item);
     }
+    sm_crash_point(z->z_arena, STEP_DESTRUCTED);
     return err;
 }
 
@@ -79,6 +83,7 @@ static enum sm_err put_away(struct sm_zone *z, sm_off_t item, uint64_t *word) {
     if (!bypass) {
         sm_bucket_at(z->z_arena, c->c_alloc)->b_entry[c->c_alloc_n] = e;
         sm_store_rlx(word, ((sm_load_rlx(word) & SM_ST_GEN_MASK) + SM_ST_GEN_ONE) | z->z_low_cached);
+        sm_crash_point(z->z_arena, STEP_PUT_AWAY);
         sm_store_rlx(&c->c_alloc_n, c->c_alloc_n + 1);
         sm_bump(&c->c_frees, 1);
     } else if (!sm_zone_has_zinit(z)) {

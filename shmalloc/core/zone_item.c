@@ -4,6 +4,8 @@
 #include "quiesce.h"
 #include "zone_impl.h"
 
+enum item_step { STEP_TICKETED = 0x380, STEP_ADOPTED };
+
 static enum sm_err held_word(struct sm_zone *z, const void *item, uint64_t **word) {
     enum sm_err err = sm_zone_lookup(z, item, word);
     if (err != SM_OK) {
@@ -49,6 +51,7 @@ enum sm_err sm_zone_ticket(struct sm_zone *z, void *item, struct sm_handle *h) {
     next |= SM_ST_LOW(SM_TICKETED, z->z_id, z->z_arena->a_cpu_id);
     /* Release: the bytes of the item before its passage; pairs with the acquire of the adopter's compare-and-swap. */
     sm_store_rel(word, next);
+    sm_crash_point(z->z_arena, STEP_TICKETED);
     sm_op_leave(z->z_arena);
     *h = (struct sm_handle){item_off(z, item), SM_ST_GEN(next), z->z_id};
     return SM_OK;
@@ -87,6 +90,7 @@ enum sm_err sm_zone_adopt(struct sm_arena *a, struct sm_handle h, struct sm_zone
     if (!sm_cas(word, &w, (w & SM_ST_GEN_MASK) | (*z)->z_low_held)) {
         err = adoptable(a, h, w) == SM_OK ? SM_NOT_OWNER : adoptable(a, h, w);
     }
+    sm_crash_point(a, STEP_ADOPTED);
     sm_op_leave(a);
     if (err == SM_OK) {
         *item = (*z)->z_base + h.h_item + (*z)->z_item_off;

@@ -9,10 +9,15 @@
 #include <limits.h>
 #include <string.h>
 
+#include "cpu.h"
 #include "event.h"
 #include "quiesce.h"
 #include "tunable.h"
 #include "zone_impl.h"
+
+enum limit_step { STEP_WAITER_COUNTED = 0x360, STEP_BEFORE_SLEEP, STEP_LIMIT_SET };
+
+#define DEATH_LOOK_NS 2000000ll
 
 static enum sm_err waiters_add(struct sm_zone *z, bool leave) {
     enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
@@ -20,6 +25,7 @@ static enum sm_err waiters_add(struct sm_zone *z, bool leave) {
         struct sm_keg_shm *k = z->z_keg;
         /* A crash between the two leaves a waiter too many or too few: derived from the caches of live CPUs (I14). */
         z->z_cache->c_waiters += leave ? -1u : 1u;
+        sm_crash_point(z->z_arena, STEP_WAITER_COUNTED);
         sm_store_rlx(&k->k_waiters, k->k_waiters + (leave ? -1u : 1u));
         if (leave && k->k_free > 0) {
             sm_keg_wake(z->z_arena, z->z_keg_id, 1); /* the wake-up we may have consumed is somebody else's now */
@@ -34,15 +40,31 @@ static bool may_grow(const struct sm_zone *z) {
     return most == 0 || sm_load_rlx(&z->z_keg->k_slabs) < most;
 }
 
+/* Whoever holds the items may die after we fell asleep, and the dead wake nobody: so a sleeper looks for them, too, every
+ * DEATH_LOOK_NS and before it gives up. Recovery bumps k_seq, and so ends the sleep. */
 static enum sm_err sleep_once(struct sm_zone *z, uint32_t seen, int64_t deadline_ns) {
     struct sm_arena *a = z->z_arena;
-    void *token = sm_block_begin(a);
-    enum sm_err err = sm_os_futex_wait(&z->z_keg->k_seq, seen, deadline_ns);
-    enum sm_err end = sm_block_end(a, token);
-    if (end != SM_OK) {
-        return end;
+    sm_crash_point(a, STEP_BEFORE_SLEEP);
+    for (;;) {
+        int64_t look = sm_os_now_ns() + DEATH_LOOK_NS;
+        int64_t until = look < deadline_ns ? look : deadline_ns;
+        void *token = sm_block_begin(a);
+        enum sm_err err = sm_os_futex_wait(&z->z_keg->k_seq, seen, until);
+        enum sm_err end = sm_block_end(a, token);
+        if (end != SM_OK) {
+            return end;
+        }
+        if (err != SM_TIMEOUT) {
+            return err == SM_INTERRUPTED ? SM_OK : err;
+        }
+        if (a->a_cpu != &a->a_orphan && sm_cpu_count_dead(a) > 0 && (err = a->a_recover(a)) != SM_OK &&
+            err != SM_STALLED) {
+            return err;
+        }
+        if (until == deadline_ns) {
+            return SM_LIMIT;
+        }
     }
-    return err == SM_TIMEOUT ? SM_LIMIT : err == SM_INTERRUPTED ? SM_OK : err;
 }
 
 enum sm_err sm_zone_sleep(struct sm_zone *z, int flags, int64_t deadline_ns, uint32_t low, struct sm_entry *out) {
@@ -115,6 +137,7 @@ enum sm_err sm_zone_set_max(struct sm_zone *z, uint64_t items, uint64_t *effecti
         return err;
     }
     sm_store_rlx(&k->k_max_slabs, slabs);
+    sm_crash_point(z->z_arena, STEP_LIMIT_SET);
     z->z_shm->z_limit_items = items;
     *effective = slabs * k->k_items;
     sm_keg_wake(z->z_arena, z->z_keg_id, INT_MAX);

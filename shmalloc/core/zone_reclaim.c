@@ -5,6 +5,8 @@
 #include "tunable.h"
 #include "zone_impl.h"
 
+enum reclaim_step { STEP_FAREWELL_SHELVED = 0x3c0, STEP_FAREWELL_COUNTED };
+
 static int keg_fini_adapter(void *mem, uint32_t bytes, void *arg, int how, void *ctx) {
     struct sm_zone *primary = ctx;
     return primary->z_fn[SM_CB_FINI](mem, bytes, arg, how, primary->z_fn_ctx[SM_CB_FINI]);
@@ -127,20 +129,35 @@ static enum sm_err flush_zone(struct sm_arena *a, uint32_t id, struct sm_cache_s
         return err == SM_GONE ? SM_OK : err;
     }
     sm_zone_shelve(a, id, c);
+    sm_crash_point(a, STEP_FAREWELL_SHELVED);
     z->z_shm->z_allocs += c->c_allocs;
     z->z_shm->z_frees += c->c_frees;
     z->z_shm->z_fails += c->c_fails;
     z->z_shm->z_sleeps += c->c_sleeps;
+    sm_crash_point(a, STEP_FAREWELL_COUNTED);
     c->c_allocs = c->c_frees = c->c_fails = c->c_sleeps = 0;
     sm_zone_leave(z);
     return SM_OK;
+}
+
+static bool cache_used(const struct sm_cache_shm *c) {
+    return c->c_alloc || c->c_free || c->c_allocs || c->c_frees || c->c_fails || c->c_sleeps;
+}
+
+bool sm_zone_flushed(const struct sm_arena *a, uint32_t cpu) {
+    for (uint32_t id = 0; id < a->a_header->h_max_zones && id < sm_load_acq(&a->a_ctl->ctl_zones); id++) {
+        if (a->a_zones[id].z_state != SM_ZONE_FREE && cache_used(sm_cache_of(a, cpu, id))) {
+            return false;
+        }
+    }
+    return true;
 }
 
 enum sm_err sm_zone_flush_cpu(struct sm_arena *a, uint32_t cpu) {
     enum sm_err err = SM_OK;
     for (uint32_t id = 0; id < a->a_header->h_max_zones && id < sm_load_acq(&a->a_ctl->ctl_zones); id++) {
         struct sm_cache_shm *c = sm_cache_of(a, cpu, id);
-        if (c->c_alloc || c->c_free || c->c_allocs || c->c_frees || c->c_fails || c->c_sleeps) {
+        if (cache_used(c)) {
             enum sm_err one = flush_zone(a, id, c);
             err = err == SM_OK ? one : err;
         }

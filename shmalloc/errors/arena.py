@@ -140,7 +140,7 @@ class CpuSlotsExhausted(ArenaError):
     def __str__(self) -> str:
         return (
             f"all {self.max_cpus} CPU slots of arena {self.arena!r} are taken by live processes; close one (shmalloc "
-            f"stat -p {self.arena} lists them), attach read-only, or create the arena with a larger max_cpus"
+            f"stat -t {self.arena} lists them), attach read-only, or create the arena with a larger max_cpus"
         )
 
 
@@ -154,7 +154,7 @@ class Stalled(ArenaError):
         who = f"CPU {self.cpu}" if self.cpu is not None else "another process"
         return (
             f"{who} of arena {self.arena!r} has kept a lock or an operation open for too long (is it stopped?); "
-            f"find its pid with: shmalloc stat -p {self.arena}"
+            f"find its pid with: shmalloc stat -t {self.arena}"
         )
 
 

@@ -70,7 +70,7 @@ class ZoneExhausted(ZoneError):
         at = f"is at its limit of {self.limit} items ({self.in_use} in use)" if self.limit else "has no free item"
         return (
             f"zone {self.zone!r} {at}{why}; raise it with zone.set_max(), free items, or see who holds them: "
-            f"shmalloc who {self.arena}"
+            f"shmalloc stat -t {self.arena}"
         )
 
 
@@ -85,7 +85,7 @@ class ZoneBusy(ZoneError):
         first = f" (the first: {', '.join(f'{h:#x}' for h in self.handles)})" if self.handles else ""
         return (
             f"zone {self.zone!r} cannot be destroyed: {self.live} of its items are live{first}; free them, or see who "
-            f"holds them: shmalloc who {self.arena}"
+            f"holds them: shmalloc stat -t {self.arena}"
         )
 
 

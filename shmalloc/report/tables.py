@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         CpuStatistics,
         CpuZoneStatistics,
         Finding,
+        LockStatistics,
         Tunable,
         TypeStatistics,
         ZoneStatistics,
@@ -238,4 +239,37 @@ def arena_facts(name: str, stats: ArenaStatistics, *, now_ns: int) -> tuple[tupl
         ("state blocks", f"{stats.meta_pages} pages"),
         ("attached", f"{stats.attaches} times"),
         ("uuid", f"{stats.uuid:016x}"),
+    )
+
+
+def lock_table(locks: Iterable[LockStatistics], *, title: str = "Locks") -> Table:
+    """One row a lock: OWNER is the CPU that holds it alone, HOLDS counts readers and permits that are out."""
+    return Table(
+        title,
+        (
+            Column("LOCK", number=False, give="cut"),
+            Column("KIND", number=False),
+            Column("OWNER"),
+            Column("HOLDS"),
+            Column("WAITERS"),
+            Column("TAKEN"),
+            Column("CONTENDED"),
+            Column("DEATHS"),
+            Column("STATE", number=False),
+        ),
+        tuple(
+            (
+                lock.name,
+                lock.kind,
+                "-" if lock.owner is None else str(lock.owner),
+                str(lock.holds),
+                str(lock.waiters),
+                str(lock.acquisitions),
+                str(lock.contended),
+                str(lock.deaths),
+                "owner died" if lock.died else "held" if lock.holds else "free",
+            )
+            for lock in locks
+        ),
+        empty="no locks",
     )

@@ -20,7 +20,7 @@ CORE_LAYERS: dict[str, int] = {
     **dict.fromkeys(("hooks", "tunable", "arena", "event", "page", "cpu", "quiesce", "slab", "keg", "tag"), 2),
     **dict.fromkeys(("bucket", "cache", "zone"), 3),
     **dict.fromkeys(("attach", "depart", "reap", "malloc", "mbuf", "sockbuf", "mac"), 4),
-    **dict.fromkeys(("queue", "stats", "check", "dump"), 4),
+    **dict.fromkeys(("queue", "userlock", "stats", "check", "dump"), 4),
     "shmalloc": 4,
 }
 PACKAGES = ("shmalloc", "witness", "faultinj", "workloads")

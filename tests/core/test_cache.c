@@ -144,3 +144,41 @@ TEST(no_item_is_given_out_twice_in_a_long_random_run) {
         release(z, held[n]);
     }
 }
+
+/* The short way of a bulk free must not outlive what makes it right. */
+TEST(row_given_back_is_the_row_only_while_nothing_happened_in_between) {
+    struct sm_arena *a = h->h_arena;
+    struct sm_zone *z = harness_zone(a, "row", 2048, 0);
+    void *row[32], *again[32], *one = NULL;
+    uint32_t n = 0;
+    EXPECT_OK(sm_zone_alloc_bulk(z, SM_M_NOWAIT, 0, 32, row, &n)); /* fills the bucket */
+    EXPECT_OK(sm_zone_free_bulk(z, 32, row, &n));
+    for (int round = 0; round < 4; round++) {
+        EXPECT_OK(sm_zone_alloc_bulk(z, SM_M_NOWAIT, 0, 32, row, &n));
+        EXPECT_EQ(n, 32);
+        if (round == 1) { /* a single pair in between */
+            EXPECT_OK(sm_zone_alloc(z, SM_M_NOWAIT, NULL, 0, &one));
+            EXPECT_OK(sm_zone_free(z, one, NULL));
+        }
+        if (round == 2) { /* one of the row freed alone: the row stops there */
+            EXPECT_OK(sm_zone_free(z, row[5], NULL));
+            EXPECT_ERR(sm_zone_free_bulk(z, 32, row, &n), SM_DOUBLE_FREE);
+            EXPECT_EQ(n, 5);
+            EXPECT_OK(sm_zone_free_bulk(z, 26, row + 6, &n));
+            continue;
+        }
+        if (round == 3) { /* named twice */
+            row[9] = row[4];
+            EXPECT_ERR(sm_zone_free_bulk(z, 32, row, &n), SM_DOUBLE_FREE);
+            EXPECT_EQ(n, 9);
+            EXPECT_OK(sm_zone_free_bulk(z, 22, row + 10, &n));
+            continue;
+        }
+        EXPECT_OK(sm_zone_free_bulk(z, 32, row, &n));
+        EXPECT_EQ(n, 32);
+        EXPECT_OK(sm_zone_alloc_bulk(z, SM_M_NOWAIT, 0, 32, again, &n));
+        EXPECT_TRUE(round != 0 || memcmp(row, again, sizeof row) == 0); /* given back the short way: the same order */
+        EXPECT_OK(sm_zone_free_bulk(z, 32, again, &n));
+    }
+    h->h_may_leave_items = true; /* the one that row[9] pushed out of the array */
+}

@@ -353,6 +353,47 @@ TEST(i15_names_a_type_whose_counters_disagree_with_the_tags) {
     unmade(&w);
 }
 
+TEST(i16_names_a_lock_whose_word_cells_and_waiters_disagree) {
+    struct world w = made(h);
+    struct sm_userlock_params p = {.up_name = "mutex", .up_kind = SM_UL_MUTEX};
+    struct sm_userlock *m, *s, *c;
+    EXPECT_OK(sm_userlock_create(w.w_arena, &p, &m));
+    p = (struct sm_userlock_params){.up_name = "permits", .up_kind = SM_UL_SEMAPHORE, .up_permits = 2};
+    EXPECT_OK(sm_userlock_create(w.w_arena, &p, &s));
+    p = (struct sm_userlock_params){.up_name = "condition", .up_kind = SM_UL_CONDITION, .up_mutex = m};
+    EXPECT_OK(sm_userlock_create(w.w_arena, &p, &c));
+    EXPECT_OK(sm_userlock_acquire(m, SM_EXCLUSIVE, 0));
+    EXPECT_OK(sm_userlock_acquire(s, SM_SHARED, 0));
+    struct sm_userlock_shm *ms = &w.w_arena->a_locks[0], *ss = &w.w_arena->a_locks[1], *cs = &w.w_arena->a_locks[2];
+    struct sm_userlock_hold_shm *cell = sm_userlock_cells(w.w_arena, 1);
+    DAMAGE(&w, ms->ul_word, 9 + 1, 16, 0); /* a free slot */
+    DAMAGE(&w, ms->ul_word, 0xfff, 16, 0);
+    DAMAGE(&w, ms->ul_word, SM_UL_COUNT_ONE, 16, 0);
+    DAMAGE(&w, ms->ul_kind, 0, 16, 0);
+    DAMAGE(&w, ms->ul_kind, SM_UL_KIND_END, 16, 0);
+    DAMAGE(&w, ms->ul_kind, SM_UL_SEMAPHORE, 16, 0); /* semaphores have no owner */
+    DAMAGE(&w, ms->ul_excl_waiters, 1, 16, 0);
+    DAMAGE(&w, ms->ul_shared_waiters, 1, 16, 0);
+    DAMAGE(&w, ms->ul_state, 2, 16, 0);
+    DAMAGE(&w, ss->ul_word, 0, 16, 0);
+    DAMAGE(&w, ss->ul_word, 2 * SM_UL_COUNT_ONE, 16, 0);
+    DAMAGE(&w, ss->ul_permits, 0, 16, 0);
+    DAMAGE(&w, ss->ul_kind, SM_UL_MUTEX, 16, 0); /* nobody shares a mutex */
+    DAMAGE(&w, cell[0].uh_shared, 0, 16, 0);
+    DAMAGE(&w, cell[1].uh_shared, 1, 16, 0);
+    DAMAGE(&w, cell[9].uh_wait_excl, 1, 16, 0);
+    DAMAGE(&w, cell[0].uh_wait_shared, 1, 16, 0);
+    DAMAGE(&w, cs->ul_mutex, SM_MAX_LOCKS, 16, 0);
+    DAMAGE(&w, w.w_arena->a_ctl->ctl_locks, 1, 16, 0);
+    DAMAGE(&w, w.w_arena->a_ctl->ctl_locks, SM_MAX_LOCKS + 1, 16, 0);
+    EXPECT_OK(sm_userlock_release(m, SM_EXCLUSIVE));
+    EXPECT_OK(sm_userlock_release(s, SM_SHARED));
+    sm_userlock_close(c);
+    sm_userlock_close(s);
+    sm_userlock_close(m);
+    unmade(&w);
+}
+
 static void copy_detail(void *ctx, const struct sm_finding *f) {
     memcpy(ctx, f->f_detail, sizeof f->f_detail);
 }

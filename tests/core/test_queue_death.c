@@ -149,7 +149,7 @@ TEST(waiter_counts_are_right_again_after_a_sleeper_was_killed) {
     HARNESS_UNTIL(sm_load_acq(&sm_queue_shared(q)->q_item_waiters) == 2);
     harness_kill(h, dies);
     EXPECT_EQ(sm_load_acq(&sm_queue_shared(q)->q_item_waiters), 2);
-    EXPECT_ERR(sm_queue_get(q, 1000000, &zone, &got), SM_TIMEOUT); /* reaps before it sleeps */
+    EXPECT_ERR(sm_queue_get(q, 300000000, &zone, &got), SM_TIMEOUT); /* long enough to sleep: reaps before */
     EXPECT_EQ(sm_load_acq(&sm_queue_shared(q)->q_item_waiters), 1);
     EXPECT_OK(sm_queue_put(q, z, alloc_item(z), 0));
     harness_join(h, lives);

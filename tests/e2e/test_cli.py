@@ -148,6 +148,7 @@ def test_gc_in_a_process_of_its_own_keeps_the_living_and_sweeps_the_dead(
     assert kept == [{"name": arena.name, "action": "kept", "reason": "2 CPUs attached"}]
     churner.kill()
     churner.wait(DEADLINE_S)
+    assert json.loads(run("gc", "--json", arena.name).stdout)[0]["action"] == "reaped"
     assert json.loads(run("gc", "--json", arena.name).stdout)[0]["action"] == "kept", "this process still lives"
     arena.close()
     assert json.loads(run("gc", "--json", arena.name).stdout)[0]["action"] == "removed"
@@ -233,3 +234,27 @@ def test_an_error_is_one_line_without_traceback() -> None:
     seen = run("stat", "no-such-arena")
     assert (seen.returncode, seen.stdout) == (2, "")
     assert re.fullmatch(r"shmalloc: there is no arena 'no-such-arena'.*\n", seen.stderr)
+
+
+def test_locks_shows_who_holds_and_who_died(arena: Arena) -> None:
+    arena.mutex("ledger").acquire()
+    arena.semaphore("disks", 4)
+    guest = Arena.attach(arena.name)
+    guest.rwlock("index").acquire_write()
+    found = subprocess.run([*SHMALLOC, "locks", arena.name, "--json"], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    records = {record["name"]: record for record in json.loads(found.stdout)}
+    assert {name: record["kind"] for name, record in records.items()} == {
+        "ledger": "mutex",
+        "disks": "semaphore",
+        "index": "rwlock",
+    }
+    assert records["ledger"]["owner"] == arena.cpu_id
+    guest.close()
+    shown = subprocess.run([*SHMALLOC, "locks", arena.name], capture_output=True, text=True, check=False)
+    assert shown.returncode == 1
+    rows = {line.split()[0]: line for line in shown.stdout.splitlines()}
+    assert rows["index"].endswith("owner died")
+    assert rows["ledger"].endswith("held")
+    assert rows["disks"].endswith("free")
+    arena.mutex("ledger").release()

@@ -65,8 +65,14 @@ def test_the_zones_are_shown_as_vmstat_does_and_nothing_is_used(ended: Demo) -> 
         assert (str(size) == name.split(".")[1], limit > 0, used, free > 0, requests > 0) == (True, True, 0, True, True)
 
 
-def test_four_processes_allocated_and_freed(ended: Demo) -> None:
+def worker_rows(ended: Demo) -> tuple[list[list[str]], list[list[str]]]:
+    """The rows of the workers that lived to the end, and of those that were killed."""
     table = rows(ended.out, "RANK PID CORE OPS OPS/S SEALED VERIFIED REMOTE VIOLATIONS")
+    return [row for row in table if row[-1] != "killed"], [row for row in table if row[-1] == "killed"]
+
+
+def test_four_processes_allocated_and_freed(ended: Demo) -> None:
+    table, _ = worker_rows(ended)
     assert [row[0] for row in table] == ["0", "1", "2", "3"]
     assert len({row[1] for row in table}) == 4
     for row in table:
@@ -75,10 +81,26 @@ def test_four_processes_allocated_and_freed(ended: Demo) -> None:
         assert (ops > 0, sealed > 0, verified >= ops, remote, violations) == (True, True, True, ops, 0)
 
 
+def test_one_worker_was_killed_another_took_its_place_and_recovery_is_reported(ended: Demo) -> None:
+    alive, killed = worker_rows(ended)
+    assert len(killed) == 1
+    assert killed[0][0] in [row[0] for row in alive]
+    assert killed[0][1] not in [row[1] for row in alive]
+    found = rows(ended.out, "AT CPU PID DIED DURING FREED UNDONE REQUEUED STOPPED AFTER BY")
+    assert [row[3] for row in found] == [killed[0][1]]
+    assert float(found[0][0]) == pytest.approx(1.0, abs=0.5)
+    assert found[0][-1] in ("runner", "survivor")
+    assert re.search(
+        r"^1 process killed; a round of work of the others took at most [\d.]+ ms", ended.out, re.MULTILINE
+    )
+
+
 def test_the_last_line_names_the_page(ended: Demo) -> None:
     assert ended.out.splitlines()[-1] == "report: out/report.html"
     page = (ended.directory / "out" / "report.html").read_text()
     assert page.count("<svg") >= 4
     assert "frame.2048" in page
+    assert "<h2>Recovery</h2>" in page
+    assert worker_rows(ended)[1][0][1] in page
     assert "Clean: no invariant is broken." in page
     assert not re.search(r"(src|href)\s*=|url\(|@import|<script", page)

@@ -104,12 +104,12 @@ def run_tool(command: Sequence[str], what: str, cwd: Path | None = None) -> None
         raise Unavailable(f"{what} does not compile: {complaint.strip()}")
 
 
-def core_archive(cache: Path) -> tuple[Path, Path]:
-    """Include directory and a static library of the core, built when its sources changed."""
+def core_archive(cache: Path, flags: Sequence[str] = ()) -> tuple[Path, Path]:
+    """Include directory and a static library of the core, built when its sources or the flags changed."""
     compiler = need_compiler("cc", "gcc", "clang", package="gcc")
     include, sources = core_sources()
     headers = tuple(include.rglob("*.h"))
-    place = cache / f"core-{fingerprint((compiler, *FLAGS), (*sources, *headers))}"
+    place = cache / f"core-{fingerprint((compiler, *FLAGS, *flags), (*sources, *headers))}"
     archive = place / "libcore.a"
     if not archive.exists():
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
@@ -117,7 +117,7 @@ def core_archive(cache: Path) -> tuple[Path, Path]:
             for source in sources:
                 target = Path(scratch) / (str(source.relative_to(include)).replace(os.sep, "_") + ".o")
                 run_tool(
-                    [compiler, *FLAGS, "-std=gnu11", f"-I{include}", f"-I{include.parent}",
+                    [compiler, *FLAGS, *flags, "-std=gnu11", f"-I{include}", f"-I{include.parent}",
                      "-c", str(source), "-o", str(target)],
                     source.name,
                 )  # fmt: skip
@@ -158,7 +158,7 @@ def build_program(
     files = [path, *SOURCES.glob("*.h")]
     tail: list[str] = []
     if with_core:
-        include, archive = core_archive(cache)
+        include, archive = core_archive(cache, flags)
         command += [f"-I{include}", f"-I{include.parent}"]
         files.append(archive)
         tail.append(str(archive))

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from workloads.bench.build import Unavailable, build_program, find_compiler, pkg_config
-from workloads.bench.targets import BULK, DPDK, GLIBC, INLINE
+from workloads.bench.targets import BULK, DPDK, GLIBC, INLINE, INTOLERANT, PAUSE, PAUSE_P99, WAIT, WAIT_P99
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -42,6 +42,11 @@ def _ours(source: str) -> Callable[[Path], Launch]:
         return Launch(build_program(source, cache=cache, with_core=True))
 
     return prepare
+
+
+def _intolerant(cache: Path) -> Launch:
+    # The same sources, with the fast path's op and state words compiled out: see core/cache.h.
+    return Launch(build_program("ours_pair.c", cache=cache, flags=("-DSM_NO_CRASH_TOLERANCE",), with_core=True))
 
 
 def _malloc(library: str | None, package: str) -> Callable[[Path], Launch]:
@@ -80,6 +85,22 @@ def shared_library(stem: str, *, package: str) -> Path:
     raise Unavailable(f"not installed: apt package {package}")
 
 
+_RECOVERED = {"k1": "1k", "k10": "10k", "k100": "100k", "m1": "1m"}
+_FELT = {"wait_p50": WAIT, "wait_p99": WAIT_P99, "pause_p50": PAUSE, "pause_p99": PAUSE_P99}
+
+
+def _recovery_questions() -> tuple[Question, ...]:
+    return (
+        *tuple(
+            Question(f"recover.{live}", subject, f"{command}_{figure}", "25 deaths")
+            for command, live in _RECOVERED.items()
+            for figure, subject in _FELT.items()
+        ),
+        Question("recover.alone", WAIT, "alone_wait_p50", "25 deaths"),
+        Question("recover.alone", WAIT_P99, "alone_wait_p99", "25 deaths"),
+    )
+
+
 _MALLOC = ("pair", "singles")
 
 
@@ -98,8 +119,11 @@ NATIVES: tuple[Native, ...] = (
             Question("c.bulk", BULK, "bulk"),
             Question("c.first_use", "shmalloc, cold", "cold", "new pages"),
             Question("c.first_use", "shmalloc, after prealloc", "prealloc"),
+            Question("recover.cost", INLINE, "pair"),
         ),
     ),
+    Native("ours_pair_intolerant", _intolerant, (Question("recover.cost", INTOLERANT, "pair"),)),
+    Native("ours_recover", _ours("ours_recover.c"), _recovery_questions()),
     Native("glibc", _malloc(None, "libc6"), _malloc_questions(GLIBC)),
     Native("dpdk", _dpdk, (
         Question("c.pair", DPDK, "pair"),

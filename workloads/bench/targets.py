@@ -28,6 +28,11 @@ class Target(msgspec.Struct, frozen=True):
 
 INLINE = "shmalloc, inline path"
 BULK = "shmalloc, bulk calls"
+INTOLERANT = "the same without op and state words"
+WAIT = "shmalloc, from the kill until a blocked allocation returns"
+WAIT_P99 = "shmalloc, the same, 99 of 100"
+PAUSE = "shmalloc, longest pause of a busy survivor"
+PAUSE_P99 = "shmalloc, the same pause, 99 of 100"
 QUEUE = "shmalloc, queue"
 DPDK = "DPDK rte_mempool"
 GLIBC = "glibc malloc"
@@ -50,6 +55,10 @@ TARGETS: tuple[Target, ...] = (
     Target("c.create_bytes", "shmalloc", None, "at_most", 2.0 * 1024 * 1024),
     Target("c.overhead_2048", "shmalloc", None, "at_most", 1.5),
     Target("c.overhead_256", "shmalloc", None, "at_most", 8.0),
+    Target("recover.cost", INLINE, INTOLERANT, "ratio_at_most", 1.25),
+    Target("recover.100k", WAIT, None, "at_most", 5000.0),
+    Target("recover.100k", WAIT_P99, None, "at_most", 5000.0),
+    Target("recover.alone", WAIT, None, "at_most", 5000.0),
     Target("py.pair", DROPPED, BYTEARRAY, "ratio_at_most", 0.6),
     Target("py.pair", DROPPED, BARE, "ratio_at_most", 1.6),
     Target("py.pair", FREED, BYTEARRAY, "ratio_at_most", 0.8),

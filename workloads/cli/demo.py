@@ -21,15 +21,19 @@ def demo(
     pcap: Annotated[
         str | None, typer.Option(metavar="FILE", help="Replay this capture, not the bundled one.", show_default=False)
     ] = None,
+    kills: Annotated[
+        int, typer.Option(min=0, max=20, metavar="N", help="Workers killed with SIGKILL on the way, and replaced.")
+    ] = 1,
     html: Annotated[Path, typer.Option(metavar="FILE", help="Where the page goes.")] = PAGE,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Replay a real capture through one arena shared by four processes, and write a report.
 
     Each process takes in frames, hands every one to another process, and verifies and frees those it receives: no frame
-    is freed where it was allocated. Exit status 1 when anything was found.
+    is freed where it was allocated. In the middle of the run one of them is killed with SIGKILL: the others go on, what
+    it held is recovered, and a new process takes its place. Exit status 1 when anything was found.
     """
-    result = carry_out(Settings(workload="packets", cpus=cpus, seconds=seconds, seed=seed, pcap=pcap))
+    result = carry_out(Settings(workload="packets", cpus=cpus, seconds=seconds, seed=seed, pcap=pcap, kills=kills))
     save_page(result, html)
     if as_json:
         show_json(result)

@@ -41,7 +41,11 @@ def run(
     cpus: Annotated[
         int | None,
         typer.Option(
-            min=1, max=CPUS_MOST, metavar="N", help="Processes; the available cores without.", show_default=False
+            min=1,
+            max=CPUS_MOST,
+            metavar="N",
+            help="Processes; without, the available cores, or what the workload wants.",
+            show_default=False,
         ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, max=86400, metavar="S", help="How long to work.")] = 5.0,
@@ -72,9 +76,10 @@ def run(
         raise typer.Exit(USAGE)
     if pcap is not None and name != "packets":
         raise typer.BadParameter(f"{name} replays nothing; only packets does", param_hint="--pcap")
+    usual = registry.WORKLOADS[name].cpus_default or len(psutil.Process().cpu_affinity())
     settings = Settings(
         workload=name,
-        cpus=cpus if cpus is not None else len(psutil.Process().cpu_affinity()),
+        cpus=cpus if cpus is not None else usual,
         seconds=seconds,
         seed=seed if seed is not None else secrets.randbelow(2**32),
         pcap=pcap,

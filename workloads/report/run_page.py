@@ -14,9 +14,17 @@ from shmalloc.report.tables import cpu_table, type_table, zone_table
 from workloads.histogram import BINS
 from workloads.records import RunResult, WorkerRecord
 from workloads.report.histogram_figure import histogram_figure
-from workloads.report.tables import verdict, violation_table, worker_table
+from workloads.report.tables import pause_text, recovery_table, verdict, violation_table, worker_table
 
 _POINTS_MOST = 60
+_RECOVERY_COUNTS = (
+    "recoveries",
+    "dead found by their killers",
+    "items freed by recovery",
+    "operations finished or undone",
+    "items given their place in a queue again",
+    "half-made frames of the dead",
+)
 
 
 def run_page(result: RunResult) -> str:
@@ -30,6 +38,7 @@ def run_page(result: RunResult) -> str:
             table=worker_table(result),
         ),
         *_violations(result),
+        *_recovery(result),
         _check(result),
         Section(
             "Zones",
@@ -96,7 +105,7 @@ def _throughput(result: RunResult) -> list[Section]:
     points = max(2, min(_POINTS_MOST, int(until / 0.25)))
     places = [round(until * (n + 1) / points, 3) for n in range(points)]
     drawn = result.workers[:MOST_SERIES]
-    series = {f"worker {worker.rank}": [round(rate) for rate in rates(worker, places)] for worker in drawn}
+    series = {_label(worker): [round(rate) for rate in rates(worker, places)] for worker in drawn}
     svg = lines(places, series, caption="operations a second over time", say=lambda value: f"{value:,.0f}")
     cores = sorted({worker.core for worker in result.workers if worker.core is not None})
     note = f"Operations a second of each process, pinned to {len(cores)} cores."
@@ -105,10 +114,34 @@ def _throughput(result: RunResult) -> list[Section]:
     return [Section("Throughput", note=note, figure_svg=svg)]
 
 
+def _label(worker: WorkerRecord) -> str:
+    return f"worker {worker.rank}" + (", replaced" if worker.killed else ", new" if worker.life else "")
+
+
 def _violations(result: RunResult) -> list[Section]:
     if not result.violations:
         return []
     return [Section("Violations", note="What must not happen, and did.", table=violation_table(result))]
+
+
+def _recovery(result: RunResult) -> list[Section]:
+    if not result.kills:
+        return []
+    facts = [("survivors", text)] if (text := pause_text(result)) else []
+    facts += [(key, f"{result.counts[key]:,}") for key in _RECOVERY_COUNTS if key in result.counts]
+    facts += [(key, f"{n:,}") for key, n in sorted(result.counts.items()) if key.startswith("died during ")]
+    return [
+        Section(
+            "Recovery",
+            note=(
+                "Processes killed with SIGKILL in the middle of their work. Survivors go on; what the dead held is "
+                "freed, what they had begun is finished or undone, and another process takes their place. "
+                "A round of work includes waiting for a core."
+            ),
+            facts=tuple(facts),
+            table=recovery_table(result, title="") if result.recoveries else None,
+        )
+    ]
 
 
 def _check(result: RunResult) -> Section:

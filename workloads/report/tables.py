@@ -35,12 +35,56 @@ def worker_table(result: RunResult) -> Table:
         place = (str(worker.rank), str(worker.pid), "-" if worker.core is None else str(worker.core))
         tally = worker.tally
         if tally is None:
-            rows.append((*place, *("-",) * 5, f"exit {worker.exit_code}"))
+            rows.append((*place, *("-",) * 5, "killed" if worker.killed else f"exit {worker.exit_code}"))
             continue
         rate = round(tally.ops / tally.busy_s) if tally.busy_s else 0
         figures = (tally.ops, rate, tally.sealed, tally.verified, tally.remote_frees, tally.violations_total)
         rows.append((*place, *(str(figure) for figure in figures)))
     return Table("Workers", tuple(Column(head) for head in heads), tuple(rows), empty="no worker")
+
+
+def recovery_table(result: RunResult, *, title: str = "Recovery") -> Table:
+    """One row a process that the runner killed. FREED: items it held; AFTER: from the kill until all was put right."""
+    heads = (
+        Column("AT"),
+        Column("CPU"),
+        Column("PID"),
+        Column("DIED DURING", number=False, give="wrap"),
+        Column("FREED"),
+        Column("UNDONE"),
+        Column("REQUEUED"),
+        Column("STOPPED"),
+        Column("AFTER"),
+        Column("BY", number=False),
+    )
+    rows = [
+        (
+            f"{recovery.at_s:.1f} s",
+            str(death.cpu),
+            str(death.pid),
+            death.doing,
+            str(recovery.freed),
+            str(recovery.undone),
+            str(recovery.requeued),
+            f"{recovery.stopped_ns / 1e3:,.0f} µs",
+            f"{recovery.found_ns / 1e6:,.1f} ms",
+            recovery.by,
+        )
+        for recovery in result.recoveries
+        for death in recovery.deaths
+    ]
+    return Table(title, heads, tuple(rows), empty="nobody was killed")
+
+
+def pause_text(result: RunResult) -> str:
+    """What the survivors noticed, in one sentence; "" when no pause was measured."""
+    if result.pause_p99_us is None or result.pause_max_us is None:
+        return ""
+    killed = "1 process" if result.kills == 1 else f"{result.kills:,} processes"
+    return (
+        f"{killed} killed; a round of work of the others took at most {result.pause_p99_us / 1e3:,.2f} ms "
+        f"in 99 of 100 cases, {result.pause_max_us / 1e3:,.1f} ms in the longest."
+    )
 
 
 def violation_table(result: RunResult) -> Table:

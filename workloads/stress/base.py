@@ -23,6 +23,8 @@ class Workload(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     max_size: ClassVar[str] = "1G"
+    # Processes when nobody says how many; None: one for each available core.
+    cpus_default: ClassVar[int | None] = None
 
     @abstractmethod
     def prepare(self, arena: shmalloc.Arena, settings: Settings) -> None:

@@ -69,7 +69,7 @@ class CrossFree(Workload):
             found = worker.verify(item, "receipt")
             if found is not None:
                 self._order.saw(found)
-                if worker.cpus > 1 and found.owner == worker.rank:
+                if worker.cpus > 1 and found.owner == worker.owner:
                     worker.violation("not-remote", f"item {found.sequence} came back to the process that allocated it")
         if items:
             worker.ops += len(items)

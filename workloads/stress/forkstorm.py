@@ -1,8 +1,8 @@
 """forkstorm: processes come and go while others allocate.
 
 Even workers fork visitors. A visitor finds an arena that its parent opened, becomes a CPU of its own at its first
-allocation, leaves some items in the parent's inbox, and goes: mostly politely, sometimes without detaching. Odd
-workers churn meanwhile, and everybody verifies what visitors left behind.
+allocation, leaves some items in the parent's inbox, and goes: mostly politely, sometimes without detaching and with
+items in its hands, which are recovery's. Odd workers churn meanwhile, and everybody verifies what visitors left behind.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class VisitRecord(msgspec.Struct, frozen=True):
     sealed: int
     verified: int
     sent: int
+    abandoned: int
     violations: list[tuple[str, str]]
 
 
@@ -55,6 +56,7 @@ class ForkStorm(Workload):
         self._live: list[shmalloc.Item] = []
         self._visitors: dict[int, int] = {}
         self._visits = 0
+        self._abandoned: list[shmalloc.Item] = []
 
     def prepare(self, arena: shmalloc.Arena, settings: Settings) -> None:
         arena.zone("forkstorm", size=ITEM_BYTES)
@@ -125,7 +127,7 @@ class ForkStorm(Workload):
             # A visitor that hangs ends itself; its parent sees the signal.
             signal.alarm(VISIT_LIMIT_S)
             record = self._visit(worker)
-            if self._visits % 8:
+            if not self._leaves_abruptly():
                 worker.arena.close()
             os.write(writable, msgspec.json.encode(record))
             code = 0
@@ -139,8 +141,8 @@ class ForkStorm(Workload):
     def _visit(self, worker: Worker) -> VisitRecord:
         visitor = Worker(settings=worker.settings, rank=worker.rank, arena=worker.arena)
         visitor.rng = random.Random(f"{worker.settings.seed}:{worker.rank}:visit {self._visits}")
-        # Owners are ranks for residents; a visitor signs with its process id.
-        visitor.rank = os.getpid()
+        # Residents sign with their ranks, a visitor with its process id.
+        visitor.owner = os.getpid()
         self._refuse_inherited(visitor)
         items = []
         for _ in range(1 + int(visitor.rng.random() * VISIT_ITEMS)):
@@ -149,15 +151,24 @@ class ForkStorm(Workload):
             items.append(item)
         half = len(items) // 2
         unsent = visitor.send(self._inboxes[worker.rank], items[:half]) if half else []
-        for item in (*unsent, *items[half:]):
+        held = [*unsent, *items[half:]]
+        if self._leaves_abruptly():
+            # They must not be dropped by this process: it is about to end without a word, and recovery frees them.
+            self._abandoned = held
+            held = []
+        for item in held:
             visitor.verify(item, "visitor's free")
             item.free()
         return VisitRecord(
             sealed=visitor.sealed,
             verified=visitor.verified,
             sent=visitor.sent,
+            abandoned=len(self._abandoned),
             violations=[(v.kind, v.detail) for v in visitor.tally(0.0).violations],
         )
+
+    def _leaves_abruptly(self) -> bool:
+        return self._visits % 8 == 0
 
     def _refuse_inherited(self, visitor: Worker) -> None:
         if not self._live:
@@ -183,6 +194,7 @@ class ForkStorm(Workload):
             worker.sealed += record.sealed
             worker.verified += record.verified
             worker.sent += record.sent
-            worker.ops += record.sealed - record.sent
+            worker.ops += record.sealed - record.sent - record.abandoned
+            worker.counts["left to recovery"] += record.abandoned
             for kind, detail in record.violations:
                 worker.violation(kind, f"in a visitor: {detail}")

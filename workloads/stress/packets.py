@@ -12,7 +12,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Final
+from typing import ClassVar, Final
 
 import shmalloc
 from shmalloc import M_WAITOK
@@ -42,10 +42,20 @@ def frame_init(mem: memoryview, size: int, how: int) -> None:
     mem[:COOKIE_BYTES] = SPENT
 
 
+class Wreckage:
+    """Frames found in the state in which a killed process was making or wiping them: recovery runs no dtor on what was
+    under construction, so a ctor that may follow a death must not count on what a dtor leaves. Private to a process."""
+
+    allowed: ClassVar[int] = 0
+    found: ClassVar[int] = 0
+
+
 def frame_ctor(mem: memoryview, size: int, arg: object, how: int) -> int:
     """On every allocation: the item must be spent, and becomes fresh. Returns: 0, or EBUSY when it is in use."""
     if mem[:COOKIE_BYTES] != SPENT:
-        return 16
+        if Wreckage.found >= Wreckage.allowed:
+            return 16
+        Wreckage.found += 1
     mem[:COOKIE_BYTES] = FRESH
     return 0
 
@@ -93,19 +103,25 @@ class Packets(Workload):
         self._inboxes = open_inboxes(worker.arena, worker.cpus)
         self._order = OrderKeeper(worker)
         self._unsent = {rank: [] for rank in range(worker.cpus)}
+        # A process makes or wipes at most one batch at a time.
+        Wreckage.allowed = worker.settings.kills * 2 * BATCH
+        Wreckage.found = 0
 
     def run(self, worker: Worker) -> None:
         frames = self._capture.frames
         # Workers start at different places of the capture.
         at = len(frames) * worker.rank // worker.cpus
         while worker.running():
+            begin = time.perf_counter_ns()
             stuck = self._flush(worker)
-            if not stuck:
+            # Where processes die, a stack that does not take its frames must not hold up the others: they are dropped.
+            if not stuck or worker.settings.kills:
                 batch = frames[at : at + BATCH]
                 self._take_in(worker, at, batch)
                 at = at + BATCH if at + BATCH < len(frames) else 0
                 stuck = self._flush(worker)
             self._consume(worker, 0.005 if stuck else 0.0)
+            worker.pause(time.perf_counter_ns() - begin)
         self._publish_counts(worker)
 
     def drain(self, worker: Worker) -> None:
@@ -137,6 +153,9 @@ class Packets(Workload):
         )
         for (stack, size), group in groupby(tagged, key=lambda entry: entry[:2]):
             chosen = list(group)
+            if len(self._unsent[stack]) > BATCH:
+                worker.counts["dropped"] += len(chosen)
+                continue
             try:
                 begin = time.perf_counter_ns()
                 items = self._zones[size].alloc_many(len(chosen), M_WAITOK, timeout=0.05)
@@ -189,7 +208,7 @@ class Packets(Workload):
 
     def _classify(self, worker: Worker, found: Cookie) -> None:
         self._order.saw(found)
-        if found.owner == worker.rank and worker.cpus > 1:
+        if found.owner == worker.owner and worker.cpus > 1:
             worker.violation("not-remote", f"frame {found.sequence} arrived where it was allocated")
         self._kinds[kind_of(found.payload, self._capture.ip_offset)] += 1
         self._frame_bytes += found.length - TRAILER.size
@@ -199,6 +218,8 @@ class Packets(Workload):
             if count:
                 worker.counts[f"frames {kind}"] = count
         worker.counts["frame bytes"] = self._frame_bytes
+        if Wreckage.found:
+            worker.counts["half-made frames of the dead"] = Wreckage.found
 
 
 def frame_classes(capture: Capture) -> list[int]:

@@ -48,7 +48,9 @@ extern "C" {
     X(SM_EMPTY, "the queue is empty")                                                                                  \
     X(SM_MODIFIED, "memory was modified after free, or beyond the item's end")                                         \
     X(SM_UNRESOLVED, "a callback named in the zone cannot be found in this process")                                   \
-    X(SM_DEAD_PEER, "a dead process has to be reaped first")
+    X(SM_DEAD_PEER, "a dead process has to be reaped first")                                                           \
+    X(SM_OWNER_DIED, "the lock is held now, but a former holder died holding it")                                      \
+    X(SM_DEADLOCK, "the caller holds this lock already and would wait for itself")
 
 enum sm_err {
 #define SM_ERR_ENUM(code, text) code,

@@ -34,7 +34,7 @@ def test_the_sentence_says_what_why_and_the_next_step() -> None:
     text = str(errors.ZoneExhausted(arena="demo", zone="frame", limit=64, in_use=64, waited=2.0))
     assert text == (
         "zone 'frame' is at its limit of 64 items (64 in use) and nothing was freed within 2.0 s; raise it with "
-        "zone.set_max(), free items, or see who holds them: shmalloc who demo"
+        "zone.set_max(), free items, or see who holds them: shmalloc stat -t demo"
     )
 
 

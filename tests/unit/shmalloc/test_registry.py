@@ -151,6 +151,9 @@ def test_gc_keeps_the_arena_while_one_of_several_processes_lives(name: str) -> N
     with holder(name), holder(name) as other:
         other.kill()
         other.wait(30)
+        done = collected(name)
+        assert done is not None
+        assert done.action == "reaped"
         assert collected(name) == GcAction(name, "kept", "1 CPU attached")
 
 

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import msgspec
 
 from workloads.histogram import BINS
-from workloads.records import RunResult
+from workloads.records import DeathRecord, RecoveryRecord, RunResult
 from workloads.report.histogram_figure import duration_text, histogram_figure, round_durations
 from workloads.report.run_page import rates, run_page
 
@@ -100,3 +100,33 @@ def test_round_durations_stay_within_their_range() -> None:
 
 def test_durations_are_written_in_their_unit() -> None:
     assert [duration_text(t) for t in (1, 999, 1500, 2e6, 3e9)] == ["1 ns", "999 ns", "1.5 µs", "2 ms", "3 s"]
+
+
+def test_a_recovery_is_a_section_with_every_death_and_what_the_survivors_felt(result: RunResult) -> None:
+    assert "<h2>Recovery</h2>" not in run_page(result)
+    recovery = RecoveryRecord(
+        at_s=1.0,
+        by="runner",
+        deaths=[DeathRecord(cpu=3, pid=4711, name="packets.1", doing="a put into a queue <b>")],
+        freed=28,
+        kept=0,
+        undone=1,
+        requeued=2,
+        stopped_ns=238_000,
+        found_ns=10_600_000,
+        zones=[("frame.2048", 28)],
+    )
+    page = run_page(
+        msgspec.structs.replace(result, kills=1, recoveries=[recovery], pause_p99_us=98.3, pause_max_us=24_800.0)
+    )
+    for text in (
+        "<h2>Recovery</h2>",
+        "4711",
+        "a put into a queue &lt;b&gt;",
+        "238 µs",
+        "10.6 ms",
+        "0.10 ms",
+        "24.8 ms",
+    ):
+        assert text in page
+    assert (read(page).open, read(page).wrong) == ([], [])
