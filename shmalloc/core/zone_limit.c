@@ -17,7 +17,9 @@
 
 enum limit_step { STEP_WAITER_COUNTED = 0x360, STEP_BEFORE_SLEEP, STEP_LIMIT_SET };
 
-#define DEATH_LOOK_NS 2000000ll
+#ifndef SM_DEATH_LOOK_NS /* the crash proof steps through a sleep far slower than any clock allows for */
+#define SM_DEATH_LOOK_NS 2000000ll
+#endif
 
 static enum sm_err waiters_add(struct sm_zone *z, bool leave) {
     enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
@@ -41,12 +43,12 @@ static bool may_grow(const struct sm_zone *z) {
 }
 
 /* Whoever holds the items may die after we fell asleep, and the dead wake nobody: so a sleeper looks for them, too, every
- * DEATH_LOOK_NS and before it gives up. Recovery bumps k_seq, and so ends the sleep. */
+ * SM_DEATH_LOOK_NS and before it gives up. Recovery bumps k_seq, and so ends the sleep. */
 static enum sm_err sleep_once(struct sm_zone *z, uint32_t seen, int64_t deadline_ns) {
     struct sm_arena *a = z->z_arena;
     sm_crash_point(a, STEP_BEFORE_SLEEP);
     for (;;) {
-        int64_t look = sm_os_now_ns() + DEATH_LOOK_NS;
+        int64_t look = sm_os_now_ns() + SM_DEATH_LOOK_NS;
         int64_t until = look < deadline_ns ? look : deadline_ns;
         void *token = sm_block_begin(a);
         enum sm_err err = sm_os_futex_wait(&z->z_keg->k_seq, seen, until);
