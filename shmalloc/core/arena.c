@@ -68,18 +68,14 @@ enum sm_err sm_arena_region(struct sm_arena *a, const char *name, uint64_t bytes
     if (strlen(name) >= sizeof a->a_header->h_region[0].r_name) {
         return SM_NAME_TOO_LONG;
     }
-    enum sm_err err = sm_op_enter(a, SM_OPWORD(SM_OP_ADMIN, 0, 0));
-    if (err != SM_OK) {
-        return err;
-    }
-    if ((err = sm_arena_lock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0)) == SM_OK) {
+    enum sm_err err = sm_admin_enter(a);
+    if (err == SM_OK) {
         err = sm_arena_find_region(a, name, &off, &have, &have_version);
         if (err == SM_NOT_FOUND && (err = region_make(a, name, bytes, version)) == SM_OK) {
             err = sm_arena_find_region(a, name, &off, &have, &have_version);
         }
-        sm_arena_unlock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0);
+        sm_admin_leave(a);
     }
-    sm_op_leave(a);
     if (err == SM_OK && (have < bytes || have_version != version)) {
         return SM_MISMATCH;
     }

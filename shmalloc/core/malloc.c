@@ -86,15 +86,11 @@ enum sm_err sm_malloc_type(struct sm_arena *a, const char *name, uint32_t *type)
     if (!a->a_writable) {
         return SM_READ_ONLY;
     }
-    enum sm_err err = sm_op_enter(a, SM_OPWORD(SM_OP_ADMIN, 0, 0));
-    if (err != SM_OK) {
-        return err;
-    }
-    if ((err = sm_arena_lock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0)) == SM_OK) {
+    enum sm_err err = sm_admin_enter(a);
+    if (err == SM_OK) {
         err = type_find(a, name, type) ? SM_OK : type_add(a, name, type);
-        sm_arena_unlock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0);
+        sm_admin_leave(a);
     }
-    sm_op_leave(a);
     return err;
 }
 

@@ -156,14 +156,10 @@ enum sm_err sm_queue_create(struct sm_arena *a, const char *name, uint64_t depth
     if (!a->a_writable) {
         return SM_READ_ONLY;
     }
-    if ((err = sm_op_enter(a, SM_OPWORD(SM_OP_ADMIN, 0, 0))) != SM_OK) {
-        return err;
-    }
-    if ((err = sm_arena_lock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0)) == SM_OK) {
+    if ((err = sm_admin_enter(a)) == SM_OK) {
         err = queue_find(a, name, &id, &gen) ? SM_EXISTS : queue_make(a, name, depth, &id, &gen);
-        sm_arena_unlock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0);
+        sm_admin_leave(a);
     }
-    sm_op_leave(a);
     return err == SM_OK ? handle_make(a, id, gen, out) : err;
 }
 

@@ -193,3 +193,23 @@ enum sm_err sm_op_enter(struct sm_arena *a, uint64_t opword) {
         sm_quiesce_end(a);
     }
 }
+
+enum sm_err sm_admin_enter(struct sm_arena *a) {
+    enum sm_err err;
+    int tries = 0;
+    do {
+        if ((err = sm_op_enter(a, SM_OPWORD(SM_OP_ADMIN, 0, 0))) != SM_OK) {
+            return err;
+        }
+        if ((err = sm_arena_lock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0)) == SM_OK) {
+            return SM_OK;
+        }
+        sm_op_leave(a);
+    } while (sm_op_again(a, &err, &tries));
+    return err;
+}
+
+void sm_admin_leave(struct sm_arena *a) {
+    sm_arena_unlock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0);
+    sm_op_leave(a);
+}

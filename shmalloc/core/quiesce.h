@@ -45,6 +45,10 @@ static inline bool sm_op_again(struct sm_arena *a, enum sm_err *err, int *tries)
     return *err == SM_OK;
 }
 
+/* One operation with the admin lock held, begun again after a death that left the tables in doubt. */
+enum sm_err sm_admin_enter(struct sm_arena *a);
+void sm_admin_leave(struct sm_arena *a);
+
 /* Takes the quiesce lock. Own op word clear, no lock held. If a reaper died at work its work is done again first, dtors
  * and all: on return this CPU may have freed items of others, so its buckets need not be what they were. */
 enum sm_err sm_quiesce_begin(struct sm_arena *a);

@@ -165,14 +165,10 @@ enum sm_err sm_userlock_create(struct sm_arena *a, const struct sm_userlock_para
     if (!a->a_writable) {
         return SM_READ_ONLY;
     }
-    if ((err = sm_op_enter(a, SM_OPWORD(SM_OP_ADMIN, 0, 0))) != SM_OK) {
-        return err;
-    }
-    if ((err = sm_arena_lock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0)) == SM_OK) {
+    if ((err = sm_admin_enter(a)) == SM_OK) {
         err = lock_find(a, p->up_name, &id, &gen) ? SM_EXISTS : lock_make(a, p, &id, &gen);
-        sm_arena_unlock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0);
+        sm_admin_leave(a);
     }
-    sm_op_leave(a);
     return err == SM_OK ? handle_make(a, id, gen, out) : err;
 }
 

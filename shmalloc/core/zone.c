@@ -297,27 +297,6 @@ static enum sm_err table_add(struct sm_arena *a, const struct sm_zone_params *p,
     return SM_OK;
 }
 
-static enum sm_err admin_enter(struct sm_arena *a) {
-    for (int tries = 0;; tries++) {
-        enum sm_err err = sm_op_enter(a, SM_OPWORD(SM_OP_ADMIN, 0, 0));
-        if (err != SM_OK) {
-            return err;
-        }
-        if ((err = sm_arena_lock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0)) == SM_OK) {
-            return SM_OK;
-        }
-        sm_op_leave(a);
-        if (err != SM_DEAD_PEER || tries > 8 || (err = a->a_recover(a)) != SM_OK) {
-            return err;
-        }
-    }
-}
-
-static void admin_leave(struct sm_arena *a) {
-    sm_arena_unlock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0);
-    sm_op_leave(a);
-}
-
 enum sm_err sm_zone_create(struct sm_arena *a, const struct sm_zone_params *p, struct sm_zone **out) {
     sm_callback_fn fn[SM_CB_SLOTS];
     void *ctx[SM_CB_SLOTS];
@@ -331,9 +310,9 @@ enum sm_err sm_zone_create(struct sm_arena *a, const struct sm_zone_params *p, s
         return err;
     }
     sm_zone_unresolve(a, ctx);
-    if ((err = admin_enter(a)) == SM_OK) {
+    if ((err = sm_admin_enter(a)) == SM_OK) {
         err = table_add(a, p, &id);
-        admin_leave(a);
+        sm_admin_leave(a);
     }
     return err == SM_OK ? sm_zone_by_id(a, id, out) : err;
 }
@@ -355,7 +334,7 @@ enum sm_err sm_zone_open(struct sm_arena *a, const char *name, const struct sm_z
     enum sm_err err = name_check(name);
     /* Under the lock, so that no name is compared while its place is given to another zone. A reader has no lock: the
      * generation tells it afterwards. */
-    if (err != SM_OK || (a->a_writable && (err = admin_enter(a)) != SM_OK)) {
+    if (err != SM_OK || (a->a_writable && (err = sm_admin_enter(a)) != SM_OK)) {
         return err;
     }
     if (!name_find(a, name, &id)) {
@@ -365,7 +344,7 @@ enum sm_err sm_zone_open(struct sm_arena *a, const char *name, const struct sm_z
     }
     gen = sm_load_acq(&a->a_zones[id].z_gen);
     if (a->a_writable) {
-        admin_leave(a);
+        sm_admin_leave(a);
     }
     if (err != SM_OK || (err = sm_zone_by_id(a, id, out)) != SM_OK) {
         return err;
@@ -402,7 +381,7 @@ static bool has_secondaries(const struct sm_zone *z) {
 
 /* From LIVE to DYING and back, or to the end; admin lock. */
 static enum sm_err state_move(struct sm_zone *z, uint32_t from, uint32_t to) {
-    enum sm_err err = admin_enter(z->z_arena);
+    enum sm_err err = sm_admin_enter(z->z_arena);
     if (err != SM_OK) {
         return err;
     }
@@ -414,25 +393,25 @@ static enum sm_err state_move(struct sm_zone *z, uint32_t from, uint32_t to) {
         sm_store_rel(&z->z_shm->z_state, to);
         sm_crash_point(z->z_arena, STEP_STATE_MOVED);
     }
-    admin_leave(z->z_arena);
+    sm_admin_leave(z->z_arena);
     return err;
 }
 
 static enum sm_err record_end(struct sm_zone *z) {
     struct sm_arena *a = z->z_arena;
-    enum sm_err err = admin_enter(a);
+    enum sm_err err = sm_admin_enter(a);
     if (err != SM_OK) {
         return err;
     }
     if (z->z_shm->z_gen != z->z_gen || z->z_shm->z_state != SM_ZONE_DYING) {
-        admin_leave(a);
+        sm_admin_leave(a);
         return SM_BUSY; /* recovery set it back to LIVE in between */
     }
     if (z->z_keg->k_zones == 1 && (err = sm_keg_destroy(a, z->z_keg_id)) != SM_OK) {
         if (err == SM_BUSY) {
             sm_store_rel(&z->z_shm->z_state, SM_ZONE_LIVE); /* another CPU has just made a slab of it */
         }
-        admin_leave(a);
+        sm_admin_leave(a);
         return err;
     }
     sm_crash_point(a, STEP_KEG_ENDED);
@@ -445,7 +424,7 @@ static enum sm_err record_end(struct sm_zone *z) {
         sm_store_rlx(&c->c_sleeps, 0);
     }
     sm_store_rel(&z->z_shm->z_state, SM_ZONE_FREE);
-    admin_leave(a);
+    sm_admin_leave(a);
     handle_disable(z);
     return SM_OK;
 }

@@ -17,9 +17,10 @@ enum zone_alloc_step { STEP_RAW_TAKEN = 0x300, STEP_RAW_SHARED, STEP_BUCKET_SWAP
 
 enum sm_err sm_zone_enter(struct sm_zone *z, uint64_t opword) {
     struct sm_arena *a = z->z_arena;
-    for (int tries = 0;; tries++) {
-        enum sm_err err = sm_op_enter(a, opword);
-        if (err != SM_OK) {
+    enum sm_err err;
+    int tries = 0;
+    do {
+        if ((err = sm_op_enter(a, opword)) != SM_OK) {
             return err;
         }
         err = sm_keg_lock(a, z->z_keg_id);
@@ -31,10 +32,8 @@ enum sm_err sm_zone_enter(struct sm_zone *z, uint64_t opword) {
             err = SM_GONE;
         }
         sm_op_leave(a);
-        if (err != SM_DEAD_PEER || tries > 8 || (err = a->a_recover(a)) != SM_OK) {
-            return err;
-        }
-    }
+    } while (sm_op_again(a, &err, &tries));
+    return err;
 }
 
 void sm_zone_leave(struct sm_zone *z) {
