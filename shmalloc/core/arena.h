@@ -91,6 +91,8 @@ struct sm_arena {
     uint32_t a_blocker; /* CPU named by the last SM_STALLED, NO_OWNER or SM_DEAD_PEER */
     uint64_t a_nowait_count; /* M_NOWAIT allocations, for the failure rate */
     int a_callback_errno; /* what the last failing ctor or init returned */
+    struct sm_mb *a_mb;   /* mbuf_zone.c: the mbufs of this attachment, NULL until first used */
+    enum sm_err (*a_mfree)(struct sm_arena *a, void *m); /* one mbuf, as m_free; for whoever frees items below mbufs */
 };
 
 /* The geometry with defaults filled in; SM_INVALID names nothing: ranges are in sm_geometry. */

@@ -12,6 +12,7 @@
 #include "cpu.h"
 #include "depart.h"
 #include "malloc.h"
+#include "mbuf_zone.h"
 #include "quiesce.h"
 #include "reap.h"
 #include "userlock.h"
@@ -24,9 +25,10 @@ static enum sm_err recover(struct sm_arena *a) {
 }
 
 static enum sm_err attachment_new(const struct sm_runtime *rt, const char *cpu_name, struct sm_arena **out) {
-    struct sm_arena *a = calloc(1, sizeof *a);
+    enum sm_err err = sm_mb_register();
+    struct sm_arena *a = err == SM_OK ? calloc(1, sizeof *a) : NULL;
     if (a == NULL) {
-        return SM_NO_MEMORY;
+        return err == SM_OK ? SM_NO_MEMORY : err;
     }
     a->a_fd = -1;
     a->a_cpu_id = SM_CPU_NONE;
@@ -36,6 +38,7 @@ static enum sm_err attachment_new(const struct sm_runtime *rt, const char *cpu_n
     a->a_ensure = ensure_cpu;
     a->a_recover = recover;
     a->a_rebuild = sm_reap_stopped;
+    a->a_mfree = sm_mb_free_item;
     if (rt) {
         a->a_runtime = *rt;
     }
@@ -47,6 +50,7 @@ static enum sm_err attachment_new(const struct sm_runtime *rt, const char *cpu_n
 }
 
 static void attachment_drop(struct sm_arena *a) {
+    sm_mb_close(a);
     if (a->a_zone) {
         sm_zone_close_all(a);
         free(a->a_zone);

@@ -209,6 +209,25 @@ static inline bool sm_cache_free(struct sm_zone *z, void *mem) {
     return done;
 }
 
+/* The same for a caller that does itself what the zone's native ctor and dtor would do (mbuf_get.c). */
+static inline bool sm_cache_alloc_raw(struct sm_zone *z, uint32_t low, struct sm_entry *out) {
+    struct sm_cpu_shm *cpu = z->z_raw_cpu;
+    sm_cache_say(cpu, z->z_op_alloc);
+    sm_compiler_barrier(); /* pairs with membarrier in quiesce.c */
+    bool done = sm_cache_unclaimed(cpu) && sm_likely(sm_cache_take(z, low, out));
+    sm_cache_done(cpu);
+    return done;
+}
+
+static inline bool sm_cache_free_raw(struct sm_zone *z, sm_off_t item, uint64_t *word) {
+    struct sm_cpu_shm *cpu = z->z_raw_cpu;
+    sm_cache_say(cpu, z->z_op_free | SM_OP_ITEM_BITS(item));
+    sm_compiler_barrier(); /* pairs with membarrier in quiesce.c */
+    bool done = sm_cache_unclaimed(cpu) && sm_likely(sm_cache_give(z, z->z_low_held, z->z_free_delta, item, word));
+    sm_cache_done(cpu);
+    return done;
+}
+
 /* As many of n as the two buckets hold, or have room for, in one operation; stops before the first item that is not this
  * CPU's to free. Plain zones only, as above. cache_bulk.c. */
 uint32_t sm_cache_alloc_bulk(struct sm_zone *z, uint32_t n, void **items);

@@ -18,16 +18,19 @@ static const char *const titles[SM_INVARIANTS] = {
     "slab: header free count equals its FREE words, and the slab is on exactly the list that the count implies",
     "keg: slab, page and free counters equal the recount; slabs do not exceed the limit unless it was lowered",
     "bucket entry: names an item that is CACHED for the bucket's zone, and that item's own state word",
-    "an item is in exactly one of slab, bucket, user, queue, ticket",
+    "an item is in exactly one of slab, bucket, user, queue, ticket, mbuf or sockbuf",
     "a bucket is in exactly one of: a cache, a zone's full list, the free list",
     "free runs: each is in the bin of its length once, ends agree, neighbours of a kind are merged, totals match",
     "state blocks: no two slabs share one; each lies in a meta page of its keg; the rest are on the free list",
     "queue: an occupied place names an item QUEUED on that queue; each QUEUED item has exactly one place",
-    "counters: allocs - frees of a zone equal its items that are HELD, QUEUED, TICKETED or CONSTRUCTING",
+    "counters: allocs - frees of a zone equal its items that are neither FREE nor CACHED",
     "CPU: a free slot holds no bucket, no item and a zero op word",
     "sleepers: a keg's waiter count equals the sum over its CPUs' caches",
     "malloc type: in-use and byte counters equal the recount from the items' tags",
     "lock: its word names a CPU or counts what its hold cells add up to; waiter counts equal the sum over the cells",
+    "(the next number free)",
+    "ATTACHED: each is reached, and only once unless it is storage, whose counter equals the mbufs that refer to it",
+    "sockbuf: byte and storage counts and both tails are those of its chain, which ends",
 };
 
 const char *sm_check_title(uint32_t invariant) {
@@ -75,8 +78,9 @@ static void look_at_cpus(struct sm_check *c) {
 
 static enum sm_err look(struct sm_check *c) {
     static enum sm_err (*const later[])(struct sm_check *) = {
-        sm_check_i2,  sm_check_i3,  sm_check_i4,  sm_check_i5,  sm_check_i6,  sm_check_i7,  sm_check_i8,  sm_check_i9,
-        sm_check_i10, sm_check_i11, sm_check_i12, sm_check_i13, sm_check_i14, sm_check_i15, sm_check_i16,
+        sm_check_i2,  sm_check_i3,  sm_check_i4,  sm_check_i5,  sm_check_i6,  sm_check_i7,
+        sm_check_i8,  sm_check_i9,  sm_check_i10, sm_check_i11, sm_check_i12, sm_check_i13,
+        sm_check_i14, sm_check_i15, sm_check_i16, sm_check_i18, sm_check_i19,
     };
     enum sm_err e = sm_check_i1(c);
     if (e != SM_OK || !c->c_usable) {

@@ -145,5 +145,7 @@ enum sm_err sm_check_i13(struct sm_check *c);
 enum sm_err sm_check_i14(struct sm_check *c);
 enum sm_err sm_check_i15(struct sm_check *c);
 enum sm_err sm_check_i16(struct sm_check *c);
+enum sm_err sm_check_i18(struct sm_check *c);
+enum sm_err sm_check_i19(struct sm_check *c);
 
 #endif

@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-static const char *const kind_names[SM_KIND_END] = {"none", "FREE",   "CACHED",  "CONSTRUCTING",
-                                                    "HELD", "QUEUED", "TICKETED"};
+static const char *const kind_names[SM_KIND_END] = {"none", "FREE",   "CACHED",   "CONSTRUCTING",
+                                                    "HELD", "QUEUED", "TICKETED", "ATTACHED"};
 
 static const char *kind_name(uint64_t word) {
     return SM_ST_KIND(word) < SM_KIND_END ? kind_names[SM_ST_KIND(word)] : "none";

@@ -50,16 +50,18 @@
  *      I4  slab: header free count equals its FREE words, and the slab is on exactly the list that the count implies.
  *      I5  keg: slab, page and free counters equal the recount; slabs do not exceed the limit unless it was lowered.
  *      I6  bucket entry: names an item that is CACHED for the bucket's zone, and that item's own state word.
- *      I7  an item is in exactly one of slab, bucket, user, queue, ticket.
+ *      I7  an item is in exactly one of slab, bucket, user, queue, ticket, mbuf or sockbuf.
  *      I8  a bucket is in exactly one of: a cache, a zone's full list, the free list.
  *      I9  free runs: each is in the bin of its length once, ends agree, neighbours of a kind are merged, totals match.
  *      I10 state blocks: no two slabs share one; each lies in a meta page of its keg; the rest are on the free list.
  *      I11 queue: an occupied place names an item QUEUED on that queue; each QUEUED item has exactly one place.
- *      I12 counters: allocs - frees of a zone equal its items that are HELD, QUEUED, TICKETED or CONSTRUCTING.
+ *      I12 counters: allocs - frees of a zone equal its items that are neither FREE nor CACHED.
  *      I13 CPU: a free slot holds no bucket, no item and a zero op word.
  *      I14 sleepers: a keg's waiter count equals the sum over its CPUs' caches.
  *      I15 malloc type: in-use and byte counters equal the recount from the items' tags.
  *      I16 lock: its word names a CPU or counts what its hold cells add up to; waiter counts equal the sum over the cells.
+ *      I18 ATTACHED: each is reached, and only once unless it is storage, whose counter equals the mbufs that refer to it.
+ *      I19 sockbuf: byte and storage counts and both tails are those of its chain, which ends.
  */
 #ifndef SM_LAYOUT_H
 #define SM_LAYOUT_H
@@ -72,7 +74,7 @@
 typedef uint64_t sm_off_t; /* bytes from the start of the object; 0 is "none" (the header is never an item) */
 
 #define SM_MAGIC 0x434f4c4c414d4853ull /* "SHMALLOC" in memory order */
-#define SM_LAYOUT_VERSION 1u
+#define SM_LAYOUT_VERSION 2u
 #define SM_PAGE_SHIFT 12
 #define SM_PAGE (1ull << SM_PAGE_SHIFT)
 #define SM_CACHE_LINE 64
@@ -204,10 +206,12 @@ _Static_assert(sizeof(struct sm_header_shm) <= SM_PAGE, "layout");
  *      HELD          a user's                    the CPU in the word
  *      QUEUED        in a queue, cpu = queue id  whoever claimed its place in the ring
  *      TICKETED      in transit, cpu = sender    whoever adopts it, by compare-and-swap
+ *      ATTACHED      reached from mbufs or a     whoever holds what reaches it, inside an operation, and for storage that
+ *                    sockbuf, cpu = none         several reach whoever gives up the last reference (layout_mbuf.h)
  *  The generation grows by one each time the item leaves its user: to a bucket or a slab, into a queue, into a ticket. A
  *  handle carries the generation it was made under, so a handle of an earlier life is told apart.
  */
-enum sm_kind { SM_FREE = 1, SM_CACHED, SM_CONSTRUCTING, SM_HELD, SM_QUEUED, SM_TICKETED, SM_KIND_END };
+enum sm_kind { SM_FREE = 1, SM_CACHED, SM_CONSTRUCTING, SM_HELD, SM_QUEUED, SM_TICKETED, SM_ATTACHED, SM_KIND_END };
 
 #define SM_ST_KIND_MASK 0xfull
 #define SM_ST_ZONE_SHIFT 4
@@ -514,11 +518,24 @@ _Static_assert(sizeof(struct sm_keg_shm) == 256, "layout");
 #define SM_ZONE_KEEP 0x400u   /* items of a dead CPU stay for adoption instead of being reclaimed */
 #define SM_ZONE_INTERNAL 0x800u /* not shown unless asked for */
 #define SM_ZONE_ZINIT 0x1000u /* new slabs are zeroed */
+#define SM_ZONE_MBUF 0x10000u /* mbufs: freed by m_free; recovery releases what they refer to (layout_mbuf.h) */
 #define SM_ZONE_USER_FLAGS                                                                                             \
     (SM_ZONE_REFCNT | SM_ZONE_NOBUCKET | SM_ZONE_MAXBUCKET | SM_ZONE_OFFPAGE | SM_ZONE_NOFREE | SM_ZONE_TRASH |        \
      SM_ZONE_REDZONE | SM_ZONE_KEEP | SM_ZONE_ZINIT)
 
-enum sm_callback_slot { SM_CB_CTOR, SM_CB_DTOR, SM_CB_INIT, SM_CB_FINI, SM_CB_MAXACTION, SM_CB_SLOTS };
+enum sm_callback_slot {
+    SM_CB_CTOR,
+    SM_CB_DTOR,
+    SM_CB_INIT,
+    SM_CB_FINI,
+    SM_CB_MAXACTION,
+    SM_CB_SLOTS,               /* of a zone; the others stand in tables of the mbuf layer */
+    SM_CB_EXTFREE = SM_CB_SLOTS, /* mem: the storage, arg: two words */
+    SM_CB_DRAIN,               /* nothing */
+    SM_CB_MAC_INIT,            /* mem: the policy's slot of the label, arg: the label */
+    SM_CB_MAC_DESTROY,         /* the same */
+    SM_CB_MAC_COPY             /* mem: the slot of the new label, arg: that of the old one */
+};
 #define SM_CB_ABSENT 0u
 #define SM_CB_NATIVE 1u /* cb_name is a key of the process's native table */
 #define SM_CB_NAMED 2u  /* cb_name is "module:name", resolved by the language on top */
@@ -560,6 +577,8 @@ _Static_assert(sizeof(struct sm_callback_shm) == 76, "layout");
  *     608    8 z_limit_items  what the user asked set_max for, 0 none
  *     616    8 z_cache_max    items the full buckets may hold
  *     624    8 z_init_fails   items that a secondary zone's init refused
+ *     632    4 z_hoarder      zone id + 1: each item in its caches holds one of ours, 0: none
+ *     636    4 z_hoards       the same link from the other end
  */
 struct sm_zone_shm {
     uint32_t z_state;      /* (a) read by anybody */
@@ -591,7 +610,9 @@ struct sm_zone_shm {
     uint64_t z_limit_items; /* (k) */
     uint64_t z_cache_max;   /* (k) items the full buckets may hold, UINT64_MAX: no bound */
     uint64_t z_init_fails;  /* (k) items that the zone's init refused, whether or not a request failed by it */
-    uint8_t z_pad1[136];
+    uint32_t z_hoarder;     /* (a) its caches are drained before this zone fails or sleeps */
+    uint32_t z_hoards;      /* (c) */
+    uint8_t z_pad1[128];
 };
 _Static_assert(offsetof(struct sm_zone_shm, z_warning) == 448, "layout");
 _Static_assert(offsetof(struct sm_zone_shm, z_full) == 512, "layout");
@@ -821,6 +842,7 @@ struct sm_control_shm {
     uint64_t ctl_meta_free;         /* (p) (d) meta pages below the frontier that no keg has */
     uint32_t ctl_policy;            /* (q) nonzero: every CPU carries SM_CLAIM_POLICY */
     uint32_t ctl_reaping;           /* (q) derived data is being rebuilt: a dead reaper's successor starts over */
+    sm_off_t ctl_mbuf;              /* (a) struct sm_mb_shm, 0: this arena has no mbufs */
 };
 _Static_assert(offsetof(struct sm_control_shm, ctl_frontier) == 192, "layout");
 _Static_assert(offsetof(struct sm_control_shm, ctl_bins) == 256, "layout");

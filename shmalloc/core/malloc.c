@@ -247,6 +247,7 @@ static enum sm_err free_refusal(struct sm_arena *a, uint64_t st) {
         return a->a_forked ? SM_FORKED : SM_NOT_OWNER;
     case SM_QUEUED:
     case SM_TICKETED:
+    case SM_ATTACHED:
         a->a_blocker = SM_CPU_NONE;
         return SM_NOT_OWNER;
     default:

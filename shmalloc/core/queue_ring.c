@@ -92,6 +92,7 @@ static enum sm_err put_refusal(const struct sm_zone *z, const void *item, uint64
         return SM_ST_CPU(st) == a->a_cpu_id ? SM_OK : SM_NOT_OWNER;
     case SM_QUEUED:
     case SM_TICKETED:
+    case SM_ATTACHED:
         a->a_blocker = SM_CPU_NONE;
         return SM_NOT_OWNER;
     default:

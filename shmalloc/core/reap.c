@@ -15,6 +15,7 @@
 #include "bucket.h"
 #include "cpu.h"
 #include "malloc.h"
+#include "mbuf_walk.h"
 #include "quiesce.h"
 #include "reap_impl.h"
 #include "tunable.h"
@@ -46,6 +47,7 @@ static void job_free(struct sm_reap_job *j) {
     free(j->rj_type_items);
     free(j->rj_type_bytes);
     free(j->rj_later);
+    free(j->rj_reached);
 }
 
 static enum sm_err job_new(struct sm_arena *a, struct sm_reap_job *j) {
@@ -69,8 +71,21 @@ static enum sm_err job_new(struct sm_arena *a, struct sm_reap_job *j) {
     return SM_NO_MEMORY;
 }
 
-static bool any_dirty(const struct sm_arena *a) {
+/* The lock of a sockbuf in use, NULL when there is none at this place. */
+static struct sm_lock_shm *sockbuf_lock(struct sm_arena *a, uint32_t i) {
+    struct sm_walk w;
+    if (!sm_walk_begin(a, &w) || sm_load_acq(&w.w_shm->mb_sockbuf[i].sb_state) != SM_ZONE_LIVE) {
+        return NULL;
+    }
+    return &w.w_shm->mb_sockbuf[i].sb_lock;
+}
+
+static bool any_dirty(struct sm_arena *a) {
     bool dirty = a->a_ctl->ctl_admin.l_dirty || a->a_ctl->ctl_page.l_dirty || a->a_ctl->ctl_reaping;
+    for (uint32_t i = 0; !dirty && a->a_ctl->ctl_mbuf != 0 && i < SM_SOCKBUFS; i++) {
+        const struct sm_lock_shm *l = sockbuf_lock(a, i);
+        dirty = l != NULL && l->l_dirty;
+    }
     for (uint32_t i = 0; !dirty && i < a->a_header->h_max_zones; i++) {
         dirty = a->a_kegs[i].k_lock.l_dirty;
     }
@@ -146,12 +161,24 @@ static void clean_locks(struct sm_arena *a) {
     for (uint32_t i = 0; i < a->a_header->h_max_zones; i++) {
         clean_lock(a, &a->a_kegs[i].k_lock);
     }
+    for (uint32_t i = 0; a->a_ctl->ctl_mbuf != 0 && i < SM_SOCKBUFS; i++) {
+        struct sm_lock_shm *l = sockbuf_lock(a, i);
+        if (l != NULL) {
+            clean_lock(a, l);
+        }
+    }
 }
 
 static void dirty_locks(struct sm_arena *a) {
     a->a_ctl->ctl_admin.l_dirty = a->a_ctl->ctl_page.l_dirty = 1;
     for (uint32_t i = 0; i < a->a_header->h_max_zones; i++) {
         a->a_kegs[i].k_lock.l_dirty = 1;
+    }
+    for (uint32_t i = 0; a->a_ctl->ctl_mbuf != 0 && i < SM_SOCKBUFS; i++) {
+        struct sm_lock_shm *l = sockbuf_lock(a, i);
+        if (l != NULL) {
+            l->l_dirty = 1;
+        }
     }
 }
 
@@ -193,6 +220,9 @@ static enum sm_err rebuild(struct sm_reap_job *j) {
         sm_reap_queues(j);
     }
     sm_crash_point(a, STEP_QUEUES_REBUILT);
+    if (j->rj_error == SM_OK) { /* after the queues: a head that was found again reaches the rest of its packet */
+        sm_reap_mbufs(j);
+    }
     sm_reap_locks(j);
     sm_crash_point(a, STEP_LOCKS_MOURNED);
     if (j->rj_error == SM_OK) {

@@ -22,6 +22,8 @@ struct sm_reap_job {
     uint8_t *rj_placed;  /* bit per 16 bytes of data: the item has a place in a queue */
     struct sm_reap_item *rj_later;
     uint64_t rj_later_n, rj_later_room;
+    uint8_t *rj_reached; /* bit per 16 bytes of data: an mbuf or sockbuf reaches the item */
+    struct sm_walk *rj_walk;
     enum sm_err rj_error;
 };
 
@@ -37,9 +39,16 @@ static inline uint64_t sm_reap_key(const struct sm_arena *a, sm_off_t item) {
 
 void sm_reap_places(struct sm_reap_job *j); /* before the sweep: which items have a place in a ring */
 void sm_reap_words(struct sm_reap_job *j);  /* the sweep over all state words */
+void sm_reap_mbufs(struct sm_reap_job *j);  /* after it: what nothing reaches any more; counters; sockbufs */
 void sm_reap_lists(struct sm_reap_job *j);  /* kegs, zones, buckets, counters, types */
 void sm_reap_queues(struct sm_reap_job *j); /* rings, from places and QUEUED words */
 void sm_reap_locks(struct sm_reap_job *j);  /* users' locks: what the dead held and waited for */
+
+/* reap_words.c, for the sweeps after its own: a word becomes FREE (bump: it leaves a user); an item is left for when the
+ * world runs again; and is no longer counted as being out. */
+void sm_reap_set_free(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64_t w, bool bump);
+void sm_reap_later(struct sm_reap_job *j, struct sm_entry e, uint32_t zone, bool fini);
+void sm_reap_untally(struct sm_reap_job *j, const struct sm_slab_ref *s);
 
 /* Writes one event for each death that the report names, and one line of totals. */
 void sm_reap_tell(struct sm_reap_job *j);

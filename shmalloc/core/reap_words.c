@@ -6,11 +6,12 @@
 
 #include "bucket.h"
 #include "malloc.h"
+#include "mbuf_walk.h"
 #include "reap_impl.h"
 
 enum reap_words_step { STEP_WORD_DECIDED = 0x720 };
 
-static void later(struct sm_reap_job *j, struct sm_entry e, uint32_t zone, bool fini) {
+void sm_reap_later(struct sm_reap_job *j, struct sm_entry e, uint32_t zone, bool fini) {
     if (j->rj_later_n == j->rj_later_room) {
         uint64_t room = j->rj_later_room ? 2 * j->rj_later_room : 256;
         void *more = realloc(j->rj_later, room * sizeof *j->rj_later);
@@ -65,7 +66,7 @@ static bool in_flight(const struct sm_arena *a, uint64_t w, sm_off_t item) {
     return (SM_OP_OF(op) == SM_OP_ALLOC || SM_OP_OF(op) == SM_OP_FREE) && SM_OP_OPERAND(op) == SM_OP_ITEM(item);
 }
 
-static void set_free(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64_t w, bool bump) {
+void sm_reap_set_free(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64_t w, bool bump) {
     if (s->sr_aux) {
         if (j->rj_arena->a_kegs[s->sr_keg].k_flags & SM_KEG_TAGGED) {
             sm_malloc_drop(j->rj_arena, s);
@@ -84,12 +85,27 @@ static void set_free(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64_
     }
 }
 
+/* Mbufs go straight to their slabs: what they refer to is found unreached afterwards. The bytes before the word: a crash
+ * in between leaves an mbuf that refers to nothing and is swept again. */
+static bool free_mbuf(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64_t w, bool bump) {
+    const struct sm_zone_shm *zs = zone_record(j->rj_arena, w);
+    if (zs == NULL || !(zs->z_flags & SM_ZONE_MBUF)) {
+        return false;
+    }
+    sm_walk_clear_mbuf(sm_at(j->rj_arena, sm_slab_item(j->rj_arena, s, s->sr_index)));
+    sm_reap_set_free(j, s, w, bump);
+    return true;
+}
+
 static void reap_held(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64_t w, struct sm_entry e) {
     struct sm_arena *a = j->rj_arena;
     const struct sm_zone_shm *zs = zone_record(a, w);
     uint64_t *word = &s->sr_words[s->sr_index];
     bool flight = in_flight(a, w, e.e_item), runs = (a->a_kegs[s->sr_keg].k_flags & SM_KEG_RUNS) != 0;
     j->rj_report.rr_undone += flight;
+    if (free_mbuf(j, s, w, true)) {
+        return;
+    }
     if (zs && zs->z_flags & SM_ZONE_KEEP && !flight) {
         sm_store_rlx(word, (w & SM_ST_GEN_MASK) | SM_ST_LOW(SM_HELD, SM_ST_ZONE(w), SM_CPU_NONE));
         j->rj_report.rr_kept++;
@@ -97,12 +113,12 @@ static void reap_held(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64
     }
     if (zs && !runs &&
         (flight || (!callback_set(zs, SM_CB_DTOR) && !has_zinit(zs) && !(zs->z_flags & SM_ZONE_TRASH)))) {
-        set_free(j, s, w, true);
+        sm_reap_set_free(j, s, w, true);
         return;
     }
     /* The reaper becomes the holder; if it dies before the free, its own reaper finds the item here again. */
     sm_store_rlx(word, (w & SM_ST_GEN_MASK) | SM_ST_LOW(SM_HELD, SM_ST_ZONE(w), a->a_cpu_id));
-    later(j, e, SM_ST_ZONE(w), false);
+    sm_reap_later(j, e, SM_ST_ZONE(w), false);
 }
 
 static void reap_cached(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64_t w, struct sm_entry e) {
@@ -110,13 +126,16 @@ static void reap_cached(struct sm_reap_job *j, const struct sm_slab_ref *s, uint
     if (sm_reap_bit(j->rj_cached, sm_reap_key(j->rj_arena, e.e_item))) {
         return;
     }
+    if (free_mbuf(j, s, w, false)) {
+        return;
+    }
     if (zs && has_zinit(zs)) {
         sm_store_rlx(&s->sr_words[s->sr_index],
                      (w & SM_ST_GEN_MASK) | SM_ST_LOW(SM_CONSTRUCTING, SM_ST_ZONE(w), j->rj_arena->a_cpu_id));
-        later(j, e, SM_ST_ZONE(w), true);
+        sm_reap_later(j, e, SM_ST_ZONE(w), true);
         return;
     }
-    set_free(j, s, w, false);
+    sm_reap_set_free(j, s, w, false);
 }
 
 /* A get that died after the word was HELD and before the place was free: no user saw the item, it stays queued. */
@@ -134,7 +153,7 @@ static bool undo_get(struct sm_reap_job *j, uint64_t *word, uint64_t w, sm_off_t
 }
 
 /* What is out after the sweep: the base of the counters (I12, I15). */
-static void tally(struct sm_reap_job *j, const struct sm_slab_ref *s) {
+static void tally(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64_t one) {
     const struct sm_arena *a = j->rj_arena;
     uint64_t w = sm_load_rlx(&s->sr_words[s->sr_index]);
     const struct sm_keg_shm *k = &a->a_kegs[s->sr_keg];
@@ -142,12 +161,16 @@ static void tally(struct sm_reap_job *j, const struct sm_slab_ref *s) {
     if (SM_ST_KIND(w) <= SM_CACHED || SM_ST_ZONE(w) >= a->a_header->h_max_zones) {
         return;
     }
-    j->rj_live[SM_ST_ZONE(w)] += !(k->k_flags & SM_KEG_RUNS) || tag != 0;
+    j->rj_live[SM_ST_ZONE(w)] += !(k->k_flags & SM_KEG_RUNS) || tag != 0 ? one : 0;
     if (tag != 0 && SM_TAG_TYPE(tag) < a->a_header->h_max_types) {
-        j->rj_type_items[SM_TAG_TYPE(tag)]++;
+        j->rj_type_items[SM_TAG_TYPE(tag)] += one;
         j->rj_type_bytes[SM_TAG_TYPE(tag)] +=
-            k->k_flags & SM_KEG_RUNS ? (uint64_t)s->sr_pages << SM_PAGE_SHIFT : k->k_item_bytes;
+            one * (k->k_flags & SM_KEG_RUNS ? (uint64_t)s->sr_pages << SM_PAGE_SHIFT : k->k_item_bytes);
     }
+}
+
+void sm_reap_untally(struct sm_reap_job *j, const struct sm_slab_ref *s) {
+    tally(j, s, (uint64_t)-1);
 }
 
 static int sweep_slab(const struct sm_slab_ref *slab, void *ctx) {
@@ -165,9 +188,9 @@ static int sweep_slab(const struct sm_slab_ref *slab, void *ctx) {
         case SM_CONSTRUCTING:
             if (cpu_dead(j, SM_ST_CPU(w)) && a->a_kegs[s.sr_keg].k_flags & SM_KEG_RUNS) {
                 sm_store_rlx(&s.sr_words[i], (w & SM_ST_GEN_MASK) | SM_ST_LOW(SM_HELD, SM_ST_ZONE(w), a->a_cpu_id));
-                later(j, e, SM_ST_ZONE(w), false);
-            } else if (cpu_dead(j, SM_ST_CPU(w))) {
-                set_free(j, &s, w, true); /* contents undefined: no dtor */
+                sm_reap_later(j, e, SM_ST_ZONE(w), false);
+            } else if (cpu_dead(j, SM_ST_CPU(w)) && !free_mbuf(j, &s, w, true)) {
+                sm_reap_set_free(j, &s, w, true); /* contents undefined: no dtor */
             }
             break;
         case SM_HELD:
@@ -187,7 +210,7 @@ static int sweep_slab(const struct sm_slab_ref *slab, void *ctx) {
         if (w != sm_load_rlx(&s.sr_words[i])) {
             sm_crash_point(a, STEP_WORD_DECIDED);
         }
-        tally(j, &s);
+        tally(j, &s, 1);
     }
     return 0;
 }

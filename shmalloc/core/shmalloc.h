@@ -14,6 +14,7 @@ extern "C" {
 #include "dump.h"
 #include "event.h"
 #include "malloc.h"
+#include "mbuf.h"
 #include "queue.h"
 #include "reap.h"
 #include "stats.h"

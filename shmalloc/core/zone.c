@@ -22,6 +22,7 @@ void sm_zone_widen(struct sm_zone *z) {
     uint64_t pages = sm_load_acq(&a->a_ctl->ctl_dir_committed);
     z->z_data_bytes = (pages < a->a_data_pages ? pages : a->a_data_pages) << SM_PAGE_SHIFT;
     z->z_fast_bytes = z->z_plain ? z->z_data_bytes : 0;
+    z->z_raw_bytes = z->z_raw_cpu == &a->a_orphan ? 0 : z->z_data_bytes;
 }
 
 static void handle_bind(struct sm_zone *z) {
@@ -42,6 +43,9 @@ static void handle_bind(struct sm_zone *z) {
     z->z_plain = !z->z_fn[SM_CB_CTOR] && !z->z_fn[SM_CB_DTOR] && a->a_hooks.h_mask == 0 && !a->a_fenced &&
                  !(z->z_flags & (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_REFCNT | SM_ZONE_MALLOC));
     z->z_fast_cpu = z->z_plain ? z->z_cpu : &a->a_orphan;
+    bool raw = a->a_hooks.h_mask == 0 && !a->a_fenced &&
+               !(z->z_flags & (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_MALLOC));
+    z->z_raw_cpu = raw ? z->z_cpu : &a->a_orphan;
     sm_zone_widen(z);
     z->z_free_delta = SM_ST_GEN_ONE + z->z_low_cached - z->z_low_held;
 }
@@ -77,13 +81,14 @@ static void handle_fill(struct sm_zone *z, struct sm_arena *a, uint32_t id) {
     z->z_item_off = zs->z_item_off;
     z->z_item_bytes = zs->z_item_bytes;
     z->z_waiters = &k->k_waiters;
+    z->z_hoard = zs->z_hoards != 0 ? &a->a_kegs[a->a_zones[zs->z_hoards - 1].z_keg] : k;
     handle_bind(z);
 }
 
 /* A handle whose zone is gone: every fast path fails, every slow one finds the other generation. */
 static void handle_disable(struct sm_zone *z) {
-    z->z_cpu = z->z_fast_cpu = &z->z_arena->a_orphan;
-    z->z_fast_bytes = 0;
+    z->z_cpu = z->z_fast_cpu = z->z_raw_cpu = &z->z_arena->a_orphan;
+    z->z_fast_bytes = z->z_raw_bytes = 0;
     z->z_plain = false;
 }
 
@@ -116,7 +121,9 @@ void sm_zone_close_all(struct sm_arena *a) {
 
 static bool record_sane(const struct sm_arena *a, const struct sm_zone_shm *zs) {
     return zs->z_keg < a->a_header->h_max_zones && zs->z_master < a->a_header->h_max_zones &&
-           memchr(zs->z_name, 0, SM_NAME_BYTES) != NULL && a->a_kegs[zs->z_keg].k_stride_bytes != 0 &&
+           memchr(zs->z_name, 0, SM_NAME_BYTES) != NULL && zs->z_hoards <= a->a_header->h_max_zones &&
+           (zs->z_hoards == 0 || a->a_zones[zs->z_hoards - 1].z_keg < a->a_header->h_max_zones) &&
+           a->a_kegs[zs->z_keg].k_stride_bytes != 0 &&
            zs->z_item_off + (uint64_t)zs->z_item_bytes <= a->a_kegs[zs->z_keg].k_stride_bytes;
 }
 
@@ -192,7 +199,7 @@ static uint32_t default_align(uint64_t bytes, uint32_t align) {
 
 static enum sm_err params_check(const struct sm_zone_params *p) {
     enum sm_err err = name_check(p->zp_name);
-    const uint32_t internal = SM_ZONE_MALLOC | SM_ZONE_RUNS | SM_ZONE_INTERNAL;
+    const uint32_t internal = SM_ZONE_MALLOC | SM_ZONE_RUNS | SM_ZONE_INTERNAL | SM_ZONE_MBUF;
     if (err != SM_OK) {
         return err;
     }
@@ -237,7 +244,7 @@ static uint32_t bucket_limit(const struct sm_arena *a, const struct sm_zone_shm 
 /* Fills a free record and makes it LIVE last: a crash before that leaves the record free (and perhaps a keg without
  * zones, which recovery releases). */
 static void record_publish(struct sm_arena *a, uint32_t id, const struct sm_zone_params *p, uint32_t keg,
-                           uint32_t master) {
+                           uint32_t master, uint32_t hoards) {
     struct sm_zone_shm *zs = &a->a_zones[id];
     struct sm_zone_shm r = {.z_gen = zs->z_gen + 1, .z_keg = keg, .z_master = master, .z_flags = p->zp_flags};
     bool second = p->zp_master != NULL;
@@ -253,6 +260,7 @@ static void record_publish(struct sm_arena *a, uint32_t id, const struct sm_zone
     r.z_bucket_size = r.z_flags & SM_ZONE_MAXBUCKET || first > r.z_bucket_max ? r.z_bucket_max : first;
     r.z_cache_max = UINT64_MAX;
     r.z_wss_ns = sm_os_now_ns();
+    r.z_hoards = hoards;
     memcpy((uint8_t *)zs + sizeof zs->z_state, (uint8_t *)&r + sizeof r.z_state, sizeof r - sizeof r.z_state);
     sm_crash_point(a, STEP_RECORD_FILLED);
     a->a_kegs[keg].k_zones++;
@@ -262,13 +270,22 @@ static void record_publish(struct sm_arena *a, uint32_t id, const struct sm_zone
     }
     sm_store_rel(&zs->z_state, SM_ZONE_LIVE); /* pairs with the acquire in name_find and sm_zone_by_id */
     sm_crash_point(a, STEP_ZONE_LIVE);
+    if (hoards != 0) { /* A crash before this: the other zone fails sooner than it had to. */
+        sm_store_rel(&a->a_zones[hoards - 1].z_hoarder, id + 1);
+    }
 }
 
 /* Admin lock held. */
 static enum sm_err table_add(struct sm_arena *a, const struct sm_zone_params *p, uint32_t *id) {
-    uint32_t n = a->a_header->h_max_zones, i = 0, keg = 0, master = 0;
+    uint32_t n = a->a_header->h_max_zones, i = 0, keg = 0, master = 0, hoards = 0;
     if (name_find(a, p->zp_name, id)) {
         return SM_EXISTS;
+    }
+    if (p->zp_hoards) {
+        if (!name_find(a, p->zp_hoards, &hoards)) {
+            return SM_NOT_FOUND;
+        }
+        hoards++;
     }
     while (i < n && a->a_zones[i].z_state != SM_ZONE_FREE) {
         i++;
@@ -292,7 +309,7 @@ static enum sm_err table_add(struct sm_arena *a, const struct sm_zone_params *p,
         }
         master = i;
     }
-    record_publish(a, i, p, keg, master);
+    record_publish(a, i, p, keg, master, hoards);
     *id = i;
     return SM_OK;
 }
@@ -387,7 +404,7 @@ static enum sm_err state_move(struct sm_zone *z, uint32_t from, uint32_t to) {
     }
     if (z->z_shm->z_gen != z->z_gen || z->z_shm->z_state != from) {
         err = SM_GONE;
-    } else if (to == SM_ZONE_DYING && has_secondaries(z)) {
+    } else if (to == SM_ZONE_DYING && (has_secondaries(z) || z->z_shm->z_hoarder != 0)) {
         err = SM_BUSY;
     } else {
         sm_store_rel(&z->z_shm->z_state, to);
@@ -422,6 +439,9 @@ static enum sm_err record_end(struct sm_zone *z) {
         sm_store_rlx(&c->c_frees, 0);
         sm_store_rlx(&c->c_fails, 0);
         sm_store_rlx(&c->c_sleeps, 0);
+    }
+    if (z->z_shm->z_hoards != 0 && z->z_shm->z_hoards <= a->a_header->h_max_zones) {
+        sm_store_rel(&a->a_zones[z->z_shm->z_hoards - 1].z_hoarder, 0);
     }
     sm_store_rel(&z->z_shm->z_state, SM_ZONE_FREE);
     sm_admin_leave(a);

@@ -21,6 +21,7 @@ struct sm_zone_params {
     uint32_t zp_flags; /* SM_ZONE_USER_FLAGS */
     struct sm_callback_shm zp_cb[SM_CB_SLOTS];
     const char *zp_master; /* name of the zone whose keg is shared; NULL: a keg of its own */
+    const char *zp_hoards; /* name of a zone: each item of ours, cached or not, holds one of its items. NULL: none */
 };
 
 /* The last row of items popped by one bulk allocation, see cache_bulk.c. */
@@ -47,6 +48,8 @@ struct sm_zone {
     uint8_t z_shift;       /* log2(stride) when whole strides fill the slab, else 0 */
     bool z_plain;          /* no ctor, dtor, debug, run or fence: the inline paths may do everything */
     bool z_fenced;
+    struct sm_cpu_shm *z_raw_cpu; /* as z_fast_cpu, z_fast_bytes for a caller that does a native ctor's work itself */
+    uint64_t z_raw_bytes;
     uint64_t z_recip;
     const uint64_t *z_withdrawn; /* ctl_withdrawn */
     struct sm_zone_row z_row;
@@ -56,6 +59,7 @@ struct sm_zone {
     uint32_t z_low_constructing;
     uint32_t z_item_off, z_item_bytes;
     uint32_t *z_waiters; /* the keg's */
+    const struct sm_keg_shm *z_hoard; /* keg of the zone whose items lie in ours; without one the own keg */
     struct sm_arena *z_arena;
     struct sm_zone_shm *z_shm;
     struct sm_keg_shm *z_keg;
@@ -72,7 +76,7 @@ struct sm_handle { /* names one life of one item in this arena */
     uint32_t h_zone;
 };
 
-/* Native callbacks: a process registers them under a name before it opens the zone. */
+/* Native callbacks: a process registers them under a name before it opens the zone. Their ctx is the attachment. */
 enum sm_err sm_zone_register(const char *key, sm_callback_fn fn);
 
 /* SM_EXISTS: the name is taken (an equal zone is then opened with sm_zone_open). */

@@ -50,7 +50,9 @@ static enum sm_err init_raw(struct sm_zone *z, int flags, struct sm_entry *e, ui
     for (; i < *n; i++) {
         err = sm_fault(z->z_arena, SM_FP_ZINIT, z->z_shm->z_name, z->z_item_bytes, flags);
         if (err == SM_OK && z->z_fn[SM_CB_INIT]) {
-            int rc = sm_zone_run(z, SM_CB_INIT, e[i].e_item, NULL, flags);
+            /* Only the first is waited for: the others fill a bucket. */
+            int how = i == 0 ? flags : (flags & ~SM_M_WAITOK) | SM_M_NOWAIT;
+            int rc = sm_zone_run(z, SM_CB_INIT, e[i].e_item, NULL, how);
             if (rc != 0) {
                 z->z_arena->a_callback_errno = rc;
                 err = SM_INIT_FAILED;
@@ -165,7 +167,8 @@ enum sm_err sm_zone_refill(struct sm_zone *z, int flags, uint32_t low, struct sm
     if (err != SM_OK) {
         return err;
     }
-    bool contended = z->z_arena->a_contended, waiters = sm_load_rlx(z->z_waiters) != 0, zinit = sm_zone_has_zinit(z);
+    bool contended = z->z_arena->a_contended, zinit = sm_zone_has_zinit(z);
+    bool waiters = sm_load_rlx(z->z_waiters) != 0 || sm_load_rlx(&z->z_hoard->k_waiters) != 0;
     bool done = false;
     if (contended && zs->z_bucket_size < zs->z_bucket_max) {
         sm_store_rlx(&zs->z_bucket_size,
@@ -216,6 +219,9 @@ enum sm_err sm_zone_obtain(struct sm_zone *z, int flags, int64_t deadline_ns, ui
         }
         /* Before anybody fails or sleeps: what idle peers cache, and what the dead left behind. */
         enum sm_err more = sm_zone_drain_cpus(z, SM_DRAIN_KEG, &moved);
+        if (more == SM_OK && moved == 0) {
+            more = sm_zone_drain_hoarder(z, 0, &moved);
+        }
         if (more != SM_OK) {
             return more;
         }
@@ -312,7 +318,8 @@ static int64_t deadline_of(int64_t timeout_ns) {
 /* M_WAITOK as the tunables and a lock checker leave it; every n-th M_NOWAIT fails when asked to. */
 static enum sm_err policy(struct sm_zone *z, int *flags) {
     struct sm_arena *a = z->z_arena;
-    if ((*flags & SM_M_NOWAIT && *flags & SM_M_WAITOK) || *flags & ~SM_M_FLAGS) {
+    if ((*flags & SM_M_NOWAIT && *flags & SM_M_WAITOK) || *flags & ~SM_M_FLAGS ||
+        (*flags & SM_M_ZERO && z->z_flags & SM_ZONE_MBUF)) { /* a packet mbuf's header names its cluster already */
         return SM_INVALID;
     }
     if (!(*flags & SM_M_NOWAIT)) {

@@ -10,13 +10,16 @@
 enum zone_bucket_step { STEP_SHELF_OFF = 0x340, STEP_CACHE_EMPTIED, STEP_BUCKET_FULL, STEP_FLUSH_TAKEN };
 
 uint32_t sm_zone_bucket_size(const struct sm_zone *z) {
-    const struct sm_keg_shm *k = z->z_keg;
     uint64_t size = sm_load_rlx(&z->z_shm->z_bucket_size);
-    if (k->k_max_slabs != 0) {
-        /* Nobody may hoard what all have to share: a quarter of the limit, split between the attached CPUs. */
-        uint64_t share =
-            k->k_max_slabs * k->k_items / (4ull * (sm_load_rlx(&z->z_arena->a_ctl->ctl_attached) + 1ull)) + 1;
-        size = size < share ? size : share;
+    const struct sm_keg_shm *const limits[2] = {z->z_keg, z->z_hoard};
+    for (int i = 0; i < 2; i++) {
+        const struct sm_keg_shm *k = limits[i];
+        uint64_t most = sm_load_rlx(&k->k_max_slabs);
+        if (most != 0) {
+            /* Nobody may hoard what all have to share: a quarter of the limit, split between the attached CPUs. */
+            uint64_t share = most * k->k_items / (4ull * (sm_load_rlx(&z->z_arena->a_ctl->ctl_attached) + 1ull)) + 1;
+            size = size < share ? size : share;
+        }
     }
     return size < SM_BUCKET_ITEMS ? (uint32_t)size : SM_BUCKET_ITEMS;
 }
@@ -85,7 +88,7 @@ bool sm_zone_room(struct sm_zone *z) {
     uint32_t size = sm_zone_bucket_size(z);
     sm_off_t fresh = 0;
     if (size == 0 || (z->z_flags & SM_ZONE_NOBUCKET) || sm_load_rlx(&zs->z_state) != SM_ZONE_LIVE ||
-        sm_load_rlx(z->z_waiters) != 0) {
+        sm_load_rlx(z->z_waiters) != 0 || sm_load_rlx(&z->z_hoard->k_waiters) != 0) {
         return false; /* with sleepers: what is freed has to reach the slab, where they look */
     }
     if (c->c_alloc == 0) {
@@ -247,4 +250,13 @@ enum sm_err sm_zone_drain_cpus(struct sm_zone *z, unsigned how, uint64_t *items)
         }
     }
     return err;
+}
+
+enum sm_err sm_zone_drain_hoarder(struct sm_zone *z, unsigned how, uint64_t *items) {
+    struct sm_zone *hoarder = NULL;
+    uint32_t id = sm_load_acq(&z->z_shm->z_hoarder);
+    if (id == 0 || sm_zone_by_id(z->z_arena, id - 1, &hoarder) != SM_OK) {
+        return SM_OK; /* callbacks unknown here: what its caches hold comes back when another process drains them */
+    }
+    return sm_zone_drain_cpus(hoarder, SM_DRAIN_ZONE | how, items);
 }

@@ -46,8 +46,8 @@ enum sm_err sm_zone_register(const char *key, sm_callback_fn fn) {
     return err;
 }
 
-static enum sm_err resolve_one(struct sm_arena *a, const char *zone, enum sm_callback_slot slot,
-                               const struct sm_callback_shm *cb, sm_callback_fn *fn, void **ctx) {
+enum sm_err sm_zone_resolve_one(struct sm_arena *a, const char *zone, enum sm_callback_slot slot,
+                                const struct sm_callback_shm *cb, sm_callback_fn *fn, void **ctx) {
     struct sm_callback_shm own = *cb;
     own.cb_name[SM_CALLBACK_BYTES - 1] = 0;
     switch (own.cb_kind) {
@@ -57,6 +57,7 @@ static enum sm_err resolve_one(struct sm_arena *a, const char *zone, enum sm_cal
         pthread_mutex_lock(&native_lock);
         *fn = native_find(own.cb_name);
         pthread_mutex_unlock(&native_lock);
+        *ctx = a;
         return *fn ? SM_OK : SM_UNRESOLVED;
     case SM_CB_NAMED:
         if (a->a_runtime.rt_resolve == NULL) {
@@ -75,7 +76,7 @@ enum sm_err sm_zone_resolve(struct sm_arena *a, const char *zone, const struct s
         ctx[i] = NULL;
     }
     for (int i = 0; i < SM_CB_SLOTS; i++) {
-        enum sm_err err = resolve_one(a, zone, (enum sm_callback_slot)i, &cb[i], &fn[i], &ctx[i]);
+        enum sm_err err = sm_zone_resolve_one(a, zone, (enum sm_callback_slot)i, &cb[i], &fn[i], &ctx[i]);
         if (err != SM_OK) {
             sm_zone_unresolve(a, ctx);
             return err;
@@ -84,11 +85,15 @@ enum sm_err sm_zone_resolve(struct sm_arena *a, const char *zone, const struct s
     return SM_OK;
 }
 
+void sm_zone_unresolve_one(struct sm_arena *a, void **ctx) {
+    if (*ctx && *ctx != a && a->a_runtime.rt_release) {
+        a->a_runtime.rt_release(a->a_runtime.rt_ctx, *ctx);
+    }
+    *ctx = NULL;
+}
+
 void sm_zone_unresolve(struct sm_arena *a, void *ctx[SM_CB_SLOTS]) {
     for (int i = 0; i < SM_CB_SLOTS; i++) {
-        if (ctx[i] && a->a_runtime.rt_release) {
-            a->a_runtime.rt_release(a->a_runtime.rt_ctx, ctx[i]);
-        }
-        ctx[i] = NULL;
+        sm_zone_unresolve_one(a, &ctx[i]);
     }
 }

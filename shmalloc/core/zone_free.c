@@ -28,6 +28,7 @@ static enum sm_err word_verdict(const struct sm_zone *z, uint64_t w) {
         return a->a_forked ? SM_FORKED : cpu == a->a_cpu_id ? SM_OK : SM_NOT_OWNER;
     case SM_QUEUED:
     case SM_TICKETED:
+    case SM_ATTACHED:
         a->a_blocker = SM_CPU_NONE;
         return zone == z->z_id ? SM_NOT_OWNER : SM_NOT_OURS;
     default:
@@ -102,7 +103,7 @@ static enum sm_err run_free(struct sm_zone *z, sm_off_t item, uint64_t *word) {
     return sm_keg_run_give(z->z_arena, z->z_keg_id, (struct sm_entry){item, sm_off_of(z->z_arena, word)});
 }
 
-static enum sm_err free_slow(struct sm_zone *z, void *mem, void *arg) {
+enum sm_err sm_zone_free_item(struct sm_zone *z, void *mem, void *arg) {
     struct sm_arena *a = z->z_arena;
     sm_off_t item = (sm_off_t)((uint8_t *)mem - z->z_base) - z->z_item_off;
     uint64_t *word = NULL;
@@ -135,6 +136,11 @@ static enum sm_err free_slow(struct sm_zone *z, void *mem, void *arg) {
     }
     err = z->z_flags & SM_ZONE_RUNS ? run_free(z, item, word) : put_away(z, item, word);
     return err == SM_OK ? damage : err;
+}
+
+static enum sm_err free_slow(struct sm_zone *z, void *mem, void *arg) {
+    struct sm_arena *a = z->z_arena;
+    return z->z_flags & SM_ZONE_MBUF ? a->a_mfree(a, mem) : sm_zone_free_item(z, mem, arg);
 }
 
 enum sm_err sm_zone_free(struct sm_zone *z, void *item, void *arg) {

@@ -37,6 +37,8 @@ enum sm_err sm_zone_flush_full(struct sm_zone *z, uint64_t keep, uint64_t *items
 #define SM_DRAIN_KEG 1u
 #define SM_DRAIN_FORCE 2u
 enum sm_err sm_zone_drain_cpus(struct sm_zone *z, unsigned how, uint64_t *items);
+/* The same for the zone whose cached items hold ours: its finis bring them back. */
+enum sm_err sm_zone_drain_hoarder(struct sm_zone *z, unsigned how, uint64_t *items);
 
 /* Does this zone have an init or fini of its own, run between keg and zone? (A primary's are its keg's.) */
 static inline bool sm_zone_has_zinit(const struct sm_zone *z) {
@@ -55,10 +57,17 @@ void sm_zone_limit_reached(struct sm_zone *z); /* warning and maxaction */
 /* Outside sections: makes a CONSTRUCTING item its user's: debug fills, M_ZERO, ctor; or refuses and unwinds. */
 enum sm_err sm_zone_construct(struct sm_zone *z, struct sm_entry e, int flags, void *arg, void **item);
 
+/* sm_zone_free past the fast path, and for mbuf zones without a look at what the mbuf refers to. */
+enum sm_err sm_zone_free_item(struct sm_zone *z, void *mem, void *arg);
+
 /* zone_callback.c */
 enum sm_err sm_zone_resolve(struct sm_arena *a, const char *zone, const struct sm_callback_shm cb[SM_CB_SLOTS],
                             sm_callback_fn fn[SM_CB_SLOTS], void *ctx[SM_CB_SLOTS]);
 void sm_zone_unresolve(struct sm_arena *a, void *ctx[SM_CB_SLOTS]);
+/* One callback, of a zone or of a table of the mbuf layer; absent ones leave *fn as it is. */
+enum sm_err sm_zone_resolve_one(struct sm_arena *a, const char *owner, enum sm_callback_slot slot,
+                                const struct sm_callback_shm *cb, sm_callback_fn *fn, void **ctx);
+void sm_zone_unresolve_one(struct sm_arena *a, void **ctx);
 static inline int sm_zone_run(struct sm_zone *z, enum sm_callback_slot slot, sm_off_t item, void *arg, int how) {
     struct sm_arena *a = z->z_arena;
     a->a_inside++;

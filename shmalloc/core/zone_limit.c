@@ -83,6 +83,7 @@ enum sm_err sm_zone_sleep(struct sm_zone *z, int flags, int64_t deadline_ns, uin
         uint64_t moved = 0;
         uint32_t seen = sm_load_acq(&z->z_keg->k_seq); /* pairs with the bump in sm_keg_wake */
         if ((err = sm_zone_drain_cpus(z, how, &moved)) != SM_OK ||
+            (err = sm_zone_drain_hoarder(z, how & SM_DRAIN_FORCE, &moved)) != SM_OK ||
             (err = sm_zone_refill(z, flags, low, out)) != SM_EMPTY || may_grow(z)) {
             break;
         }
