@@ -146,11 +146,12 @@ static enum sm_err storage_of(const struct sm_mb *mb, const struct mbuf *m, uint
         *count = err == SM_OK ? &xr->xr_count : NULL;
         return err;
     }
-    void *mem = sm_at(mb->mb_arena, m->m_ext.me_buf);
-    if (sm_mb_word(mb, which, mem, word) != SM_OK || SM_ST_KIND(sm_load_rlx(*word)) != SM_ATTACHED ||
-        sm_zone_find_refcnt(mb->mb_zone[which], mem, count) != SM_OK) {
+    if (sm_mb_word(mb, which, sm_at(mb->mb_arena, m->m_ext.me_buf), word) != SM_OK ||
+        SM_ST_KIND(sm_load_rlx(*word)) != SM_ATTACHED) {
         return SM_CORRUPT;
     }
+    struct sm_entry e = {m->m_ext.me_buf, m_off(mb, *word)};
+    *count = aux_of(mb->mb_zone[which], &e);
     return SM_OK;
 }
 
@@ -215,6 +216,8 @@ static void rezone(struct sm_mb *mb, uint64_t *word, enum sm_mb_zone to) {
 }
 
 struct last { /* what the last reference leaves to be freed outside the operation */
+    uint64_t *l_word; /* of a cluster */
+    struct sm_zone *l_zone;
     sm_off_t l_buf, l_item, l_xr;
     uint32_t l_size;
     struct sm_extref_shm l_ref;
@@ -227,7 +230,11 @@ static void last_hold(struct sm_mb *mb, const struct mbuf *m, uint64_t *word, st
     l->l_buf = m->m_ext.me_buf;
     l->l_size = m->m_ext.me_size;
     l->l_item = m->m_ext.me_buf;
-    if (m->m_ext.me_type >= EXT_NET_DRV || m->m_ext.me_ref != 0) {
+    enum sm_mb_zone which;
+    if (type_zone(m->m_ext.me_type, &which)) {
+        l->l_word = word;
+        l->l_zone = mb->mb_zone[which];
+    } else {
         struct sm_slab_ref s;
         l->l_xr = m->m_ext.me_ref;
         l->l_ref = *(const struct sm_extref_shm *)sm_at(a, l->l_xr);
@@ -262,8 +269,10 @@ static enum sm_err give_item(struct sm_arena *a, sm_off_t item) {
 static enum sm_err last_free(struct sm_mb *mb, const struct last *l) {
     struct sm_arena *a = mb->mb_arena;
     enum sm_err err = SM_OK;
-    if (l->l_xr == 0) {
-        return give_item(a, l->l_item);
+    if (l->l_word) {
+        return sm_cache_free_raw(l->l_zone, l->l_item, l->l_word)
+                   ? SM_OK
+                   : sm_zone_free(l->l_zone, sm_at(a, l->l_item + l->l_zone->z_item_off), NULL);
     }
     if (l->l_ref.xr_free != 0 && l->l_ref.xr_free <= SM_EXTFREES) {
         uint32_t i = l->l_ref.xr_free - 1;

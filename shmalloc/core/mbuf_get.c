@@ -264,7 +264,7 @@ static inline bool counter_one(const struct sm_mb *mb, const struct mbuf *m) {
     return sm_likely(at < a->a_data_off) && at % 4 == 0 && sm_load_acq((uint32_t *)sm_at(a, m->m_ext.me_cnt)) == 1;
 }
 
-static enum sm_err free_slow(struct sm_mb *mb, struct mbuf *m) {
+static enum sm_err free_slow(struct sm_mb *mb, struct mbuf *m, bool tagged) {
     uint64_t *word = NULL;
     bool keep = false;
     enum sm_err err = sm_mb_held(mb, m, SM_MBZ_MBUF, &word), damage = SM_OK;
@@ -277,6 +277,9 @@ static enum sm_err free_slow(struct sm_mb *mb, struct mbuf *m) {
             return err;
         }
         damage = err; /* what it said about its storage made no sense: the mbuf itself can go, the storage is left */
+        if (!tagged && put_fast(mb, m, mb->mb_zone[keep ? SM_MBZ_PACKET : SM_MBZ_MBUF])) {
+            return damage;
+        }
     }
     struct sm_zone *z = NULL;
     err = sm_zone_by_id(mb->mb_arena, SM_ST_ZONE(sm_load_rlx(word)), &z);
@@ -304,7 +307,7 @@ enum sm_err m_free(struct sm_mb *mb, struct mbuf *m, struct mbuf **next) {
             done = put_fast(mb, m, mb->mb_zone[SM_MBZ_PACKET]);
         }
     }
-    return sm_likely(done) ? SM_OK : free_slow(mb, m);
+    return sm_likely(done) ? SM_OK : free_slow(mb, m, tagged);
 }
 
 enum sm_err m_freem(struct sm_mb *mb, struct mbuf *m) {
