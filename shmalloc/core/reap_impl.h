@@ -11,6 +11,11 @@ struct sm_reap_item { /* left to do when the world runs again: dtor, zone fini, 
     bool ri_fini; /* CONSTRUCTING under this CPU: only the zone's fini is due; else HELD: a free with everything */
 };
 
+struct sm_reap_lost { /* QUEUED, but in no place of its queue's ring */
+    sm_off_t lo_item;
+    uint32_t lo_queue;
+};
+
 struct sm_reap_job {
     struct sm_arena *rj_arena;
     struct sm_reap_report rj_report;
@@ -22,6 +27,8 @@ struct sm_reap_job {
     uint8_t *rj_placed;  /* bit per 16 bytes of data: the item has a place in a queue */
     struct sm_reap_item *rj_later;
     uint64_t rj_later_n, rj_later_room;
+    struct sm_reap_lost *rj_lost;
+    uint64_t rj_lost_n, rj_lost_room;
     enum sm_err rj_error;
 };
 
@@ -36,7 +43,7 @@ static inline uint64_t sm_reap_key(const struct sm_arena *a, sm_off_t item) {
 }
 
 void sm_reap_places(struct sm_reap_job *j); /* before the sweep: which items have a place in a ring */
-void sm_reap_words(struct sm_reap_job *j);  /* the sweep over all state words */
+void sm_reap_words(struct sm_reap_job *j);  /* the sweep over all state words; notes QUEUED items without a place */
 void sm_reap_lists(struct sm_reap_job *j);  /* kegs, zones, buckets, counters, types */
 void sm_reap_queues(struct sm_reap_job *j); /* rings, from places and QUEUED words */
 void sm_reap_locks(struct sm_reap_job *j);  /* users' locks: what the dead held and waited for */
