@@ -131,7 +131,8 @@ def stands_in_an_operation(arena: Arena, pid: int) -> bool:
 
 def test_a_stopped_peer_is_named_and_recovery_goes_on_when_it_does(arena: Arena) -> None:
     arena.zone("churned", size=64)
-    arena.zone("held", size=64)
+    held = arena.zone("held", size=64)
+    held.alloc().free()  # so that this CPU has items of its own at hand
     with child(churn(arena.name)) as peer:
         dead_holding(arena.name, "held")
         arena.sysctl["kern.shmalloc.stall_ms"] = SOON_MS
@@ -146,14 +147,14 @@ def test_a_stopped_peer_is_named_and_recovery_goes_on_when_it_does(arena: Arena)
         assert f"kill -CONT {peer.pid}" in text
         assert "kern.shmalloc.stall_ms" in text
         assert str(pickle.loads(pickle.dumps(stalled.value))) == text
-        arena.zone("held").alloc().free()  # nobody is kept out because this one gave up
+        held.alloc().free()  # what needs nothing of the stopped one goes on
         arena.sysctl["kern.shmalloc.stall_ms"] = LATE_MS
         peer.go_on()
         report = arena.reap()
         assert (report.dead, report.freed) == (1, HELD)
         peer.end()
     assert arena.reap().dead == 1
-    assert arena.zone("held").statistics().used == 0
+    assert held.statistics().used == 0
 
 
 def test_a_stopped_peer_may_be_killed_instead(arena: Arena) -> None:
