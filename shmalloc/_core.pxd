@@ -48,6 +48,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         uint32_t ctl_zones, ctl_queues, ctl_types
     cdef struct sm_cpu_shm:
         uint64_t cpu_op
+        uint32_t cpu_pid
     cdef struct sm_keg_shm:
         uint32_t k_item_bytes, k_align, k_flags, k_items
     cdef struct sm_zone_shm:
@@ -100,6 +101,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         bint a_writable, a_forked
         uint32_t a_cpu_id, a_epoch, a_inside, a_blocker
         sm_cpu_shm *a_cpu
+        sm_cpu_shm *a_cpus
         sm_cpu_shm a_orphan
         sm_zone **a_zone
         sm_runtime a_runtime

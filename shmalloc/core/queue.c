@@ -214,8 +214,12 @@ static enum sm_err queue_unmake(struct sm_queue *q) {
     sm_page_withdraw(a, page, pages, 0);
     enum sm_err err = sm_page_give(a, page, pages, SM_PAGE_NO_KEG, 0);
     sm_crash_point(a, STEP_RING_GIVEN);
-    if (err == SM_OK) { /* else the slot stays DYING and its pages RESERVED, for recovery */
+    if (err == SM_OK) {
         sm_store_rel(&s->q_state, SM_ZONE_FREE);
+    } else { /* the page lock was refused: nothing has changed, and the queue is what it was */
+        sm_page_publish(a, page, pages, SM_PG_RING, q->q_id, 0);
+        sm_store_rel(&s->q_gen, q->q_gen);
+        sm_store_rel(&s->q_state, SM_ZONE_LIVE);
     }
     return err;
 }
@@ -225,18 +229,14 @@ enum sm_err sm_queue_destroy(struct sm_queue *q) {
     if (!a->a_writable) {
         return SM_READ_ONLY;
     }
-    enum sm_err err = a->a_cpu == &a->a_orphan ? a->a_ensure(a) : SM_OK;
-    if (err != SM_OK || (err = sm_quiesce_begin(a)) != SM_OK) {
-        return err;
-    }
-    if ((err = sm_quiesce_all(a)) == SM_OK && (err = sm_op_enter(a, SM_OPWORD(SM_OP_ADMIN, q->q_id, 0))) == SM_OK) {
-        if ((err = sm_arena_lock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0)) == SM_OK) {
+    enum sm_err err;
+    int tries = 0;
+    do {
+        if ((err = sm_admin_enter_stopped(a, q->q_id)) == SM_OK) {
             err = queue_unmake(q);
-            sm_arena_unlock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0);
+            sm_admin_leave_stopped(a);
         }
-        sm_op_leave(a);
-    }
-    sm_quiesce_end(a);
+    } while (sm_op_again(a, &err, &tries));
     if (err == SM_OK) { /* sleepers find it gone */
         sm_wait_wake(&q->q_shm->q_item_seq, INT_MAX);
         sm_wait_wake(&q->q_shm->q_space_seq, INT_MAX);

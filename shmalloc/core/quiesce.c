@@ -213,3 +213,23 @@ void sm_admin_leave(struct sm_arena *a) {
     sm_arena_unlock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0);
     sm_op_leave(a);
 }
+
+enum sm_err sm_admin_enter_stopped(struct sm_arena *a, uint32_t id) {
+    enum sm_err err = a->a_cpu == &a->a_orphan ? a->a_ensure(a) : SM_OK;
+    if (err != SM_OK || (err = sm_quiesce_begin(a)) != SM_OK) {
+        return err;
+    }
+    if ((err = sm_quiesce_all(a)) == SM_OK && (err = sm_op_enter(a, SM_OPWORD(SM_OP_ADMIN, id, 0))) == SM_OK) {
+        if ((err = sm_arena_lock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0)) == SM_OK) {
+            return SM_OK;
+        }
+        sm_op_leave(a);
+    }
+    sm_quiesce_end(a);
+    return err;
+}
+
+void sm_admin_leave_stopped(struct sm_arena *a) {
+    sm_admin_leave(a);
+    sm_quiesce_end(a);
+}

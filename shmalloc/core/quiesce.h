@@ -48,6 +48,10 @@ static inline bool sm_op_again(struct sm_arena *a, enum sm_err *err, int *tries)
 /* One operation with the admin lock held, begun again after a death that left the tables in doubt. */
 enum sm_err sm_admin_enter(struct sm_arena *a);
 void sm_admin_leave(struct sm_arena *a);
+/* The same once, and with every other CPU stopped: for what an attempt that holds no lock must not see change. id: the
+ * object's, for the op word. Recovery cannot run here, so SM_DEAD_PEER comes out: leave, then sm_op_again. */
+enum sm_err sm_admin_enter_stopped(struct sm_arena *a, uint32_t id);
+void sm_admin_leave_stopped(struct sm_arena *a);
 
 /* Takes the quiesce lock. Own op word clear, no lock held. If a reaper died at work its work is done again first, dtors
  * and all: on return this CPU may have freed items of others, so its buckets need not be what they were. */

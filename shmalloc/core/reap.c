@@ -48,6 +48,7 @@ static void job_free(struct sm_reap_job *j) {
     free(j->rj_type_bytes);
     free(j->rj_later);
     free(j->rj_reached);
+    free(j->rj_lost);
 }
 
 static enum sm_err job_new(struct sm_arena *a, struct sm_reap_job *j) {
@@ -113,7 +114,8 @@ static void find_dead(struct sm_reap_job *j) {
     }
 }
 
-/* An attachment without a slot takes a dead CPU's: its lock byte, its number, and so what it held. */
+/* An attachment without a slot needs one before any word is decided, since what needs a dtor becomes its own. It takes a
+ * dead CPU's: the lock byte, the number, and so what that one held. */
 static enum sm_err take_over(struct sm_reap_job *j) {
     struct sm_arena *a = j->rj_arena;
     for (uint32_t i = 0; a->a_cpu_id == SM_CPU_NONE && i < a->a_header->h_max_cpus; i++) {
@@ -123,6 +125,26 @@ static enum sm_err take_over(struct sm_reap_job *j) {
         }
     }
     return a->a_cpu_id == SM_CPU_NONE ? SM_NO_CPU : SM_OK;
+}
+
+/* Nobody is dead that a dead reaper has not freed, and the kernel has not closed yet what that reaper had open: a free
+ * slot, LIVE before anything is decided, so that a crash leaves it a dead CPU's; else the reaper's own, in a moment. */
+static enum sm_err take_any(struct sm_reap_job *j) {
+    struct sm_arena *a = j->rj_arena;
+    for (uint32_t i = 0; a->a_cpu_id == SM_CPU_NONE && i < a->a_header->h_max_cpus; i++) {
+        bool got = false;
+        if (sm_load_acq(&a->a_cpus[i].cpu_state) == SM_CPU_FREE &&
+            sm_os_byte_lock(a->a_fd, SM_LOCKBYTE_CPU(i), &got) == SM_OK && got) {
+            a->a_cpu_id = i;
+        }
+    }
+    if (a->a_cpu_id != SM_CPU_NONE) {
+        return sm_cpu_take_slot(a);
+    }
+    if (wait_for_death(a) > 0) {
+        find_dead(j);
+    }
+    return take_over(j);
 }
 
 static void mark_bucket(struct sm_reap_job *j, sm_off_t bucket, uint32_t count) {
@@ -204,8 +226,8 @@ static enum sm_err free_slots(struct sm_reap_job *j) {
 
 static enum sm_err rebuild(struct sm_reap_job *j) {
     struct sm_arena *a = j->rj_arena;
-    if (j->rj_report.rr_cpus > 0 && a->a_cpu_id == SM_CPU_NONE) {
-        enum sm_err err = take_over(j);
+    if (a->a_cpu_id == SM_CPU_NONE) {
+        enum sm_err err = j->rj_report.rr_cpus > 0 ? take_over(j) : take_any(j);
         if (err != SM_OK) {
             return err;
         }

@@ -11,6 +11,11 @@ struct sm_reap_item { /* left to do when the world runs again: dtor, zone fini, 
     bool ri_fini; /* CONSTRUCTING under this CPU: only the zone's fini is due; else HELD: a free with everything */
 };
 
+struct sm_reap_lost { /* QUEUED, but in no place of its queue's ring */
+    sm_off_t lo_item;
+    uint32_t lo_queue;
+};
+
 struct sm_reap_job {
     struct sm_arena *rj_arena;
     struct sm_reap_report rj_report;
@@ -24,6 +29,8 @@ struct sm_reap_job {
     uint64_t rj_later_n, rj_later_room;
     uint8_t *rj_reached; /* bit per 16 bytes of data: an mbuf or sockbuf reaches the item */
     struct sm_walk *rj_walk;
+    struct sm_reap_lost *rj_lost;
+    uint64_t rj_lost_n, rj_lost_room;
     enum sm_err rj_error;
 };
 
@@ -38,7 +45,7 @@ static inline uint64_t sm_reap_key(const struct sm_arena *a, sm_off_t item) {
 }
 
 void sm_reap_places(struct sm_reap_job *j); /* before the sweep: which items have a place in a ring */
-void sm_reap_words(struct sm_reap_job *j);  /* the sweep over all state words */
+void sm_reap_words(struct sm_reap_job *j);  /* the sweep over all state words; notes QUEUED items without a place */
 void sm_reap_mbufs(struct sm_reap_job *j);  /* after it: what nothing reaches any more; counters; sockbufs */
 void sm_reap_lists(struct sm_reap_job *j);  /* kegs, zones, buckets, counters, types */
 void sm_reap_queues(struct sm_reap_job *j); /* rings, from places and QUEUED words */

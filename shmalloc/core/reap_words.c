@@ -25,6 +25,24 @@ void sm_reap_later(struct sm_reap_job *j, struct sm_entry e, uint32_t zone, bool
     j->rj_later[j->rj_later_n++] = (struct sm_reap_item){e, zone, fini};
 }
 
+/* A put that died after the word was QUEUED and before the place was filled; or a reaper that died in the ring. */
+static void lost(struct sm_reap_job *j, sm_off_t item, uint32_t queue) {
+    if (sm_reap_bit(j->rj_placed, sm_reap_key(j->rj_arena, item))) {
+        return;
+    }
+    if (j->rj_lost_n == j->rj_lost_room) {
+        uint64_t room = j->rj_lost_room ? 2 * j->rj_lost_room : 64;
+        void *more = realloc(j->rj_lost, room * sizeof *j->rj_lost);
+        if (more == NULL) {
+            j->rj_error = SM_NO_MEMORY; /* nothing is rebuilt: the next reaper notes it again */
+            return;
+        }
+        j->rj_lost = more;
+        j->rj_lost_room = room;
+    }
+    j->rj_lost[j->rj_lost_n++] = (struct sm_reap_lost){item, queue};
+}
+
 static bool cpu_dead(const struct sm_reap_job *j, uint32_t cpu) {
     return cpu < j->rj_arena->a_header->h_max_cpus && j->rj_dead[cpu];
 }
@@ -203,6 +221,9 @@ static int sweep_slab(const struct sm_slab_ref *slab, void *ctx) {
                 sm_store_rlx(&s.sr_words[i], (w & SM_ST_GEN_MASK) | SM_ST_LOW(SM_TICKETED, SM_ST_ZONE(w), SM_CPU_NONE));
                 j->rj_report.rr_kept++;
             }
+            break;
+        case SM_QUEUED:
+            lost(j, e.e_item, SM_ST_CPU(w));
             break;
         default:
             break;

@@ -229,18 +229,14 @@ enum sm_err sm_userlock_destroy(struct sm_userlock *l) {
         return SM_READ_ONLY;
     }
     sm_ul_reap(a); /* what only a dead CPU holds is free */
-    enum sm_err err = a->a_cpu == &a->a_orphan ? a->a_ensure(a) : SM_OK;
-    if (err != SM_OK || (err = sm_quiesce_begin(a)) != SM_OK) {
-        return err;
-    }
-    if ((err = sm_quiesce_all(a)) == SM_OK && (err = sm_op_enter(a, SM_OPWORD(SM_OP_ADMIN, l->l_id, 0))) == SM_OK) {
-        if ((err = sm_arena_lock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0)) == SM_OK) {
+    enum sm_err err;
+    int tries = 0;
+    do {
+        if ((err = sm_admin_enter_stopped(a, l->l_id)) == SM_OK) {
             err = lock_unmake(l);
-            sm_arena_unlock(a, &a->a_ctl->ctl_admin, SM_LC_ADMIN, 0);
+            sm_admin_leave_stopped(a);
         }
-        sm_op_leave(a);
-    }
-    sm_quiesce_end(a);
+    } while (sm_op_again(a, &err, &tries));
     return err;
 }
 

@@ -396,22 +396,35 @@ static bool has_secondaries(const struct sm_zone *z) {
     return !(z->z_flags & SM_ZONE_SECONDARY) && z->z_keg->k_zones > 1;
 }
 
-/* From LIVE to DYING and back, or to the end; admin lock. */
-static enum sm_err state_move(struct sm_zone *z, uint32_t from, uint32_t to) {
+/* From LIVE to DYING; admin lock. From here on no refill, no new item. */
+static enum sm_err dying_begin(struct sm_zone *z) {
     enum sm_err err = sm_admin_enter(z->z_arena);
     if (err != SM_OK) {
         return err;
     }
-    if (z->z_shm->z_gen != z->z_gen || z->z_shm->z_state != from) {
+    if (z->z_shm->z_gen != z->z_gen || z->z_shm->z_state != SM_ZONE_LIVE) {
         err = SM_GONE;
-    } else if (to == SM_ZONE_DYING && (has_secondaries(z) || z->z_shm->z_hoarder != 0)) {
+    } else if (has_secondaries(z) || z->z_shm->z_hoarder != 0) {
         err = SM_BUSY;
     } else {
-        sm_store_rel(&z->z_shm->z_state, to);
+        sm_store_rel(&z->z_shm->z_state, SM_ZONE_DYING);
         sm_crash_point(z->z_arena, STEP_STATE_MOVED);
     }
     sm_admin_leave(z->z_arena);
     return err;
+}
+
+/* Back to LIVE, as recovery would set it: whatever stood in the way, the zone is never left DYING by somebody who lives.
+ * So it takes no lock, which could be refused; only the CPU that began, and recovery, move a DYING zone. */
+static void dying_undo(struct sm_zone *z) {
+    uint32_t dying = SM_ZONE_DYING;
+    bool inside = sm_op_enter(z->z_arena, SM_OPWORD(SM_OP_ADMIN, z->z_id, 0)) == SM_OK;
+    if (sm_load_rlx(&z->z_shm->z_gen) == z->z_gen) {
+        (void)sm_cas(&z->z_shm->z_state, &dying, SM_ZONE_LIVE);
+    }
+    if (inside) {
+        sm_op_leave(z->z_arena);
+    }
 }
 
 static enum sm_err record_end(struct sm_zone *z) {
@@ -425,11 +438,8 @@ static enum sm_err record_end(struct sm_zone *z) {
         return SM_BUSY; /* recovery set it back to LIVE in between */
     }
     if (z->z_keg->k_zones == 1 && (err = sm_keg_destroy(a, z->z_keg_id)) != SM_OK) {
-        if (err == SM_BUSY) {
-            sm_store_rel(&z->z_shm->z_state, SM_ZONE_LIVE); /* another CPU has just made a slab of it */
-        }
         sm_admin_leave(a);
-        return err;
+        return err; /* SM_BUSY: another CPU has just made a slab of it */
     }
     sm_crash_point(a, STEP_KEG_ENDED);
     z->z_keg->k_zones--;
@@ -449,10 +459,10 @@ static enum sm_err record_end(struct sm_zone *z) {
     return SM_OK;
 }
 
-enum sm_err sm_zone_destroy(struct sm_zone *z, uint64_t *live) {
+static enum sm_err destroy_once(struct sm_zone *z, uint64_t *live) {
     uint64_t items = 0, slabs = 0;
     *live = 0;
-    enum sm_err err = state_move(z, SM_ZONE_LIVE, SM_ZONE_DYING); /* from here on no refill, no new item */
+    enum sm_err err = dying_begin(z);
     if (err != SM_OK) {
         *live = err == SM_BUSY ? live_items(z) : 0;
         return err;
@@ -463,7 +473,6 @@ enum sm_err sm_zone_destroy(struct sm_zone *z, uint64_t *live) {
     }
     if (err == SM_OK && !(z->z_flags & SM_ZONE_SECONDARY)) {
         struct sm_keg_init ki;
-        z->z_keg->k_reserve = 0;
         if ((err = sm_zone_keg_init(z, 0, &ki)) == SM_OK) {
             err = sm_keg_release_all(z->z_arena, z->z_keg_id, &ki, &slabs);
         }
@@ -471,9 +480,20 @@ enum sm_err sm_zone_destroy(struct sm_zone *z, uint64_t *live) {
             err = SM_BUSY; /* another CPU is just making a slab of it */
         }
     }
-    if (err != SM_OK) {
-        (void)state_move(z, SM_ZONE_DYING, SM_ZONE_LIVE);
-        return err;
+    if (err == SM_OK) {
+        err = record_end(z);
     }
-    return record_end(z);
+    if (err != SM_OK) {
+        dying_undo(z);
+    }
+    return err;
+}
+
+enum sm_err sm_zone_destroy(struct sm_zone *z, uint64_t *live) {
+    enum sm_err err;
+    int tries = 0;
+    do {
+        err = destroy_once(z, live);
+    } while (sm_op_again(z->z_arena, &err, &tries));
+    return err;
 }

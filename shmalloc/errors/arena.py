@@ -146,15 +146,27 @@ class CpuSlotsExhausted(ArenaError):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Stalled(ArenaError):
-    """A live process holds a lock or an operation open for longer than ``kern.shmalloc.stall_ms``."""
+    """A live process holds a lock or an operation open for longer than ``kern.shmalloc.stall_ms``.
+
+    cpu, pid: who it is; None when that is not known. Nothing was changed; the call may be made again.
+    """
 
     cpu: int | None = None
+    pid: int | None = None
 
     def __str__(self) -> str:
         who = f"CPU {self.cpu}" if self.cpu is not None else "another process"
+        if self.pid is not None:
+            who += f" (pid {self.pid})"
+            cure = (
+                f"if it is stopped, let it go on: kill -CONT {self.pid}, or end it: kill -KILL {self.pid}, "
+                "and what it held is recovered"
+            )
+        else:
+            cure = f"find its pid with: shmalloc stat -t {self.arena}, let it go on, or end it"
         return (
-            f"{who} of arena {self.arena!r} has kept a lock or an operation open for too long (is it stopped?); "
-            f"find its pid with: shmalloc stat -t {self.arena}"
+            f"{who} of arena {self.arena!r} has kept a lock or an operation open for longer than "
+            f"kern.shmalloc.stall_ms; {cure}; then try again"
         )
 
 

@@ -40,8 +40,9 @@ cdef int fail(Attachment at, sm_err err, dict facts) except -1:
             facts["free_bytes"] = at.a.a_space_bytes
             facts["max_bytes"] = at.a.a_header.h_max_bytes
     elif err == SM_STALLED or err == SM_NOT_OWNER or err == SM_DEAD_PEER:
-        if at.a != NULL and at.a.a_blocker != SM_CPU_NONE:
+        if at.a != NULL and at.a.a_blocker < at.a.a_header.h_max_cpus:
             facts["cpu"] = at.a.a_blocker
+            facts["pid"] = at.a.a_cpus[at.a.a_blocker].cpu_pid
     elif err == SM_NO_CPU and at.a != NULL:
         facts["max_cpus"] = at.a.a_header.h_max_cpus
     at.nonsense = None
