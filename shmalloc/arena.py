@@ -16,7 +16,8 @@ from shmalloc.errors import ArenaExists, ArenaNotFound, InvalidArgument
 from shmalloc.locks import LockTable
 from shmalloc.naming import checked_name, create_object, open_object, same_object, unlink_object
 from shmalloc.queue import Queue
-from shmalloc.recovery import DeadCpu, DumpReport, RecoveryReport
+from shmalloc.recovery import DumpReport, RecoveryReport
+from shmalloc.recovery_log import dead_cpu, recoveries
 from shmalloc.sizes import parse_bytes
 from shmalloc.stats import (
     ArenaStatistics,
@@ -345,7 +346,14 @@ class Arena(LockTable):
         Concurrency: any process, several at once; stops every CPU for the moment of the sweep.
         """
         report = _native.reap(self)
-        return RecoveryReport(*report[:9], tuple(DeadCpu(*row) for row in report[9]), report[10])
+        return RecoveryReport(*report[:11], tuple(dead_cpu(*row) for row in report[11]), report[12])
+
+    def recoveries(self) -> tuple[RecoveryReport, ...]:
+        """The recoveries that the arena's log still tells of, oldest first, whoever did them; works on a dump too.
+
+        The log is a ring of 256 lines, and a recovery takes two and one for each zone: the oldest go first.
+        """
+        return recoveries(self.events())
 
     def dump(self, path: str | os.PathLike[str]) -> DumpReport:
         """Write a consistent, sparse copy of the arena to a new file, for Arena.attach_file and `shmalloc check FILE`.
