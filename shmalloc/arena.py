@@ -4,7 +4,9 @@ Must not know what an item is. Every attachment of this process is in ``_attache
 and the exit handlers work on that set.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -179,10 +181,15 @@ class Arena(LockTable):
         """Attach read-only to a dump or copy of an arena: for statistics() and check().
 
         Parameters: path: a file; name: what to call it in messages, the path if not given.
+        Raises: OSError: no regular file, or not to be opened. NotAnArena, ArenaTruncated, ArenaCorrupt,
+        ArenaVersionMismatch, ArenaHalfMade: no dump that this version reads.
         """
         self = cls.__new__(cls)
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe without a writer does not block us
         try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                code = errno.EISDIR if stat.S_ISDIR(os.fstat(fd).st_mode) else errno.EINVAL
+                raise OSError(code, "it is a directory" if code == errno.EISDIR else "it is no regular file", path)
             self._attach(name or os.fspath(path), fd, False, b"")
         finally:
             os.close(fd)

@@ -1,8 +1,8 @@
 """Past recoveries, read back from the arena's event ring.
 
 Owns the reading side of the grammar that core/reap_report.c describes and writes: fixed words, then key=value. Must not
-trust a line: the ring is shared memory, so a line that does not follow the grammar is passed over, never an error, and a
-key that this version does not know is skipped.
+trust a line: the ring is shared memory, so a line that does not follow the grammar is passed over, never an error, and
+a key that this version does not know is skipped.
 """
 
 from __future__ import annotations
@@ -97,9 +97,7 @@ def _read(event: Event, told: dict[int, _Told]) -> None:
 
 def _report(found_ns: int, one: _Told, last: dict[_Who, int]) -> RecoveryReport:
     finished = one.totals is not None
-    cpus = tuple(
-        cpu for cpu in one.cpus if finished or last[cpu.cpu, cpu.pid, cpu.attached_ns] == found_ns
-    )
+    cpus = tuple(cpu for cpu in one.cpus if finished or last[cpu.cpu, cpu.pid, cpu.attached_ns] == found_ns)
     figures = one.totals or {**dict.fromkeys(_TOTALS, 0), "dead": len(cpus)}
     return RecoveryReport(
         found_ns=found_ns,

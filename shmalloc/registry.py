@@ -48,8 +48,8 @@ class ArenaInfo:
     `state`: live (a process is attached), idle (all left in order), crashed (only dead CPUs), half-made (its creator
     did not finish), corrupt, other-version, foreign (no arena at all), unreadable, or dump, for a file; in a dump every
     CPU that was attached counts as dead. `problem` says in words why what is half-made to unreadable cannot be attached
-    to; it is empty for the others. `recoveries` are those that the arena's log still tells of, oldest first. Where the statistics cannot be
-    read, counts are 0, and `created_ns` is the time of the object's last change.
+    to; it is empty for the others. `recoveries` are those that the arena's log still tells of, oldest first. Where the
+    statistics cannot be read, counts are 0, and `created_ns` is the time of the object's last change.
     """
 
     name: str
@@ -124,7 +124,7 @@ def gc(
 
 
 def arena_names() -> list[str]:
-    """The names of all objects of the system that are named as an arena's is, sorted; what they are is not looked at."""
+    """The names of all objects of the system named as an arena's is, sorted; what they are is not looked at."""
     try:
         found = os.listdir(DIRECTORY)
     except FileNotFoundError:

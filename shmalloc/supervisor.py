@@ -8,10 +8,11 @@ each lock byte every few milliseconds would be neither. What no descriptor tells
 processes that attached since, arenas made since, a forked child's new slot, and deaths where there is no pidfd (another
 pid namespace, an old kernel).
 
-How it attaches: to look, read-only, and the mapping is gone again before it waits; it keeps neither a CPU slot nor a
-mapping, so memory of an arena whose last user left and whose name is gone is free at once, and killing the supervisor at
-any time leaves nothing. To reap, as a CPU for the moment that takes, under a name that ``unlink_on_last_close`` does not
-take for a user; killed there it is a dead reaper like any other, which the next process puts right.
+How it attaches: to look, read-only, and the mapping is gone again before it waits. It keeps neither a CPU slot nor a
+mapping, so the memory of an arena whose last user left and whose name is gone is free at once, and killing the
+supervisor at any time leaves nothing. To reap, as a CPU for the moment that takes, under a name that
+``unlink_on_last_close`` does not take for a user; killed there it is a dead reaper like any other, which the next
+process puts right. It removes no arena: one whose users all died may hold what a restarted service wants back.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -66,9 +68,9 @@ class _Watched:
 class Supervisor:
     """Has the dead of some or all arenas recovered as they die. A context manager that works in a thread of its own.
 
-    Parameters: names: arenas to look after, which need not exist yet; without, all that this user may open; told: called
-    with each Recovered, by whomever it was recovered, and each Trouble, in the supervisor's thread; every_s: seconds
-    between two looks for processes and arenas that are new.
+    Parameters: names: arenas to look after, which need not exist yet; without, all that this user may open; told:
+    called with each Recovered, by whomever it was recovered, and each Trouble, in the supervisor's thread, which an
+    exception of it ends; every_s: seconds between two looks for processes and arenas that are new.
     Raises: InvalidArgument. Concurrency: stop() from any thread or signal handler; run() and step() from one thread.
 
     >>> with shmalloc.Supervisor(name, told=print) as supervisor:
@@ -226,8 +228,6 @@ class Supervisor:
             self._let_go(fd)
 
     def _let_go(self, fd: int) -> None:
-        try:
+        with suppress(KeyError):  # it was readable, and _wait has taken it out already
             self._poll.unregister(fd)
-        except KeyError:
-            pass  # it was readable, and _wait has taken it out already
         os.close(fd)
