@@ -14,11 +14,11 @@ from typing import Self
 from shmalloc import _native
 from shmalloc.attachments import attached, remember
 from shmalloc.callbacks import Callback
-from shmalloc.errors import ArenaExists, ArenaNotFound, InvalidArgument
+from shmalloc.errors import ArenaExists, ArenaNotFound, InvalidArgument, OutOfMemory
 from shmalloc.locks import LockTable
 from shmalloc.naming import checked_name, create_object, open_object, same_object, unlink_object
 from shmalloc.queue import Queue
-from shmalloc.recovery import DumpReport, RecoveryReport
+from shmalloc.recovery import DumpReport, RecoveryReport, no_room_for_dump
 from shmalloc.recovery_log import dead_cpu, recoveries
 from shmalloc.sizes import parse_bytes
 from shmalloc.stats import (
@@ -365,12 +365,16 @@ class Arena(LockTable):
     def dump(self, path: str | os.PathLike[str]) -> DumpReport:
         """Write a consistent, sparse copy of the arena to a new file, for Arena.attach_file and `shmalloc check FILE`.
 
-        Raises: FileExistsError: the file is there already. OutOfMemory: the file system is full; no file is left.
+        Raises: FileExistsError: the file is there already. OutOfMemory: the file system is full, or the file may not
+        be so long; no file is left.
         Concurrency: any process; every CPU stands still while the pages that exist are copied.
         """
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             figures = _native.dump(self, fd)
+        except OutOfMemory as full:
+            os.unlink(path)
+            raise no_room_for_dump(self.name, path) from full
         except BaseException:
             os.unlink(path)
             raise

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
-__all__ = ["DeadCpu", "DumpReport", "RecoveryReport"]
+from shmalloc.errors import OutOfMemory
+
+__all__ = ["DeadCpu", "DumpReport", "RecoveryReport", "no_room_for_dump"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +69,17 @@ class DumpReport:
     copied_bytes: int
     object_bytes: int
     stopped_ns: int
+
+
+def no_room_for_dump(arena: str, path: str | os.PathLike[str]) -> OutOfMemory:
+    """The error of a dump that did not fit where it was to go."""
+    place = os.statvfs(os.path.dirname(os.path.abspath(path)))
+    free_bytes = place.f_bavail * place.f_frsize
+    return OutOfMemory(
+        arena=arena,
+        free_bytes=free_bytes,
+        detail=(
+            f"{os.fspath(path)} has no room for a dump of arena {arena!r}: its file system is full ({free_bytes} bytes "
+            "free) or limits a file's size (ulimit -f); no file is left, choose another place"
+        ),
+    )

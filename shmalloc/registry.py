@@ -324,7 +324,7 @@ def _reap(info: ArenaInfo, dry_run: bool) -> GcAction | None:
         return GcAction(info.name, "failed", f"{found}, but they cannot be reaped: {error}")
     if not report.dead:
         return GcAction(info.name, "kept", f"{_cpus(info.live_cpus)} attached; the dead were reaped by another")
-    doing = ", ".join(f"CPU {cpu.cpu} (pid {cpu.pid}) during {cpu.sentence}" for cpu in report.cpus)
+    doing = ", ".join(f"CPU {cpu.cpu} (pid {cpu.pid}) during {cpu.doing}" for cpu in report.cpus)
     return GcAction(info.name, "reaped", f"{report.freed} items freed, {report.kept} kept; died: {doing}", report)
 
 

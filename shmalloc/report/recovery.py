@@ -23,9 +23,9 @@ def clock(time_ns: int) -> str:
 
 
 def microseconds(span_ns: int) -> str:
-    """A span of time, readable: 61 us, 2.3 ms, 1.5 s."""
+    """A span of time, readable: 61 µs, 2.3 ms, 1.5 s."""
     if span_ns < 10**6:
-        return f"{span_ns / 1e3:.0f} us"
+        return f"{span_ns / 1e3:.0f} µs"
     return f"{span_ns / 1e6:.1f} ms" if span_ns < 10**9 else f"{span_ns / 1e9:.1f} s"
 
 
