@@ -148,7 +148,7 @@ def test_the_dead_of_an_arena_without_users_are_recovered_and_the_arena_stays(ar
     assert [news.report for news in told if isinstance(news, Recovered)] == list(info.recoveries)
 
 
-def test_a_stopped_process_is_trouble_told_once_and_the_watch_goes_on(arena: Arena) -> None:
+def test_what_cannot_be_looked_after_is_trouble_told_once_if_it_was_named(arena: Arena) -> None:
     told: list[Recovered | Trouble] = []
     supervisor = Supervisor("never-made", arena.name, told=told.append)
     path = Path(f"/dev/shm/shmalloc.{arena.name}x")
