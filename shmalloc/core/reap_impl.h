@@ -48,8 +48,12 @@ void sm_reap_lists(struct sm_reap_job *j);  /* kegs, zones, buckets, counters, t
 void sm_reap_queues(struct sm_reap_job *j); /* rings, from places and QUEUED words */
 void sm_reap_locks(struct sm_reap_job *j);  /* users' locks: what the dead held and waited for */
 
-/* Writes one event for each death that the report names, and one line of totals. */
-void sm_reap_tell(struct sm_reap_job *j);
 void sm_reap_note_cpu(struct sm_reap_job *j, uint32_t cpu);
+/* Notes what became of the operation of a dead CPU; without a note it was finished by the rebuild. */
+void sm_reap_note_did(struct sm_reap_job *j, uint32_t cpu, enum sm_reap_did did);
+/* The log, in the grammar that reap_report.c describes: the deaths while the world stands still and their slots are not
+ * free yet, zones and totals when it goes again. */
+void sm_reap_tell_deaths(const struct sm_reap_job *j);
+void sm_reap_tell_totals(struct sm_reap_job *j);
 
 #endif
