@@ -48,6 +48,7 @@ from shmalloc.stats import (
     TypeStatistics,
     ZoneStatistics,
 )
+from shmalloc.supervisor import Recovered, Supervisor, Trouble
 from shmalloc.sysctl import Sysctl
 from shmalloc.zone import SecondaryZone, Zone
 
@@ -79,11 +80,14 @@ __all__ = [
     "QueueStatistics",
     "RecoveryReport",
     "RWLock",
+    "Recovered",
     "RefCount",
     "SecondaryZone",
     "Semaphore",
     "SxLock",
+    "Supervisor",
     "Sysctl",
+    "Trouble",
     "Tunable",
     "TypeStatistics",
     "Zone",

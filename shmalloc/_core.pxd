@@ -293,21 +293,24 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     # ---- reap.h, dump.h
     uint32_t SM_REAP_CPUS, SM_REAP_ZONES
     cdef struct sm_reap_cpu:
-        uint32_t rc_cpu, rc_pid
+        uint32_t rc_cpu, rc_pid, rc_did
         char *rc_name
+        char *rc_on
         uint64_t rc_op, rc_op_arg
         int64_t rc_attached_ns
     cdef struct sm_reap_zone:
         char *rz_name
         uint64_t rz_freed
     cdef struct sm_reap_report:
-        uint32_t rr_cpus, rr_zones
+        uint32_t rr_cpus, rr_zones, rr_by_cpu, rr_by_pid
         uint64_t rr_freed, rr_uncached, rr_kept, rr_undone, rr_requeued
         int64_t rr_at_ns, rr_stopped_ns, rr_total_ns
         sm_reap_cpu *rr_cpu
         sm_reap_zone *rr_zone
     sm_err sm_reap(sm_arena *a, sm_reap_report *report)
     const char *sm_reap_op_name(uint64_t opword)
+    uint32_t SM_OP_OF(uint64_t opword)
+    uint32_t SM_OP_END
     cdef struct sm_dump_report:
         uint64_t dr_copied_bytes, dr_object_bytes
         int64_t dr_stopped_ns

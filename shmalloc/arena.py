@@ -4,7 +4,9 @@ Must not know what an item is. Every attachment of this process is in ``_attache
 and the exit handlers work on that set.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -12,11 +14,12 @@ from typing import Self
 from shmalloc import _native
 from shmalloc.attachments import attached, remember
 from shmalloc.callbacks import Callback
-from shmalloc.errors import ArenaExists, ArenaNotFound, InvalidArgument
+from shmalloc.errors import ArenaExists, ArenaNotFound, InvalidArgument, OutOfMemory
 from shmalloc.locks import LockTable
 from shmalloc.naming import checked_name, create_object, open_object, same_object, unlink_object
 from shmalloc.queue import Queue
-from shmalloc.recovery import DeadCpu, DumpReport, RecoveryReport
+from shmalloc.recovery import DumpReport, RecoveryReport, no_room_for_dump
+from shmalloc.recovery_log import dead_cpu, recoveries
 from shmalloc.sizes import parse_bytes
 from shmalloc.stats import (
     ArenaStatistics,
@@ -178,10 +181,15 @@ class Arena(LockTable):
         """Attach read-only to a dump or copy of an arena: for statistics() and check().
 
         Parameters: path: a file; name: what to call it in messages, the path if not given.
+        Raises: OSError: no regular file, or not to be opened. NotAnArena, ArenaTruncated, ArenaCorrupt,
+        ArenaVersionMismatch, ArenaHalfMade: no dump that this version reads.
         """
         self = cls.__new__(cls)
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe without a writer does not block us
         try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                code = errno.EISDIR if stat.S_ISDIR(os.fstat(fd).st_mode) else errno.EINVAL
+                raise OSError(code, "it is a directory" if code == errno.EISDIR else "it is no regular file", path)
             self._attach(name or os.fspath(path), fd, False, b"")
         finally:
             os.close(fd)
@@ -345,17 +353,28 @@ class Arena(LockTable):
         Concurrency: any process, several at once; stops every CPU for the moment of the sweep.
         """
         report = _native.reap(self)
-        return RecoveryReport(*report[:9], tuple(DeadCpu(*row) for row in report[9]), report[10])
+        return RecoveryReport(*report[:11], tuple(dead_cpu(*row) for row in report[11]), report[12])
+
+    def recoveries(self) -> tuple[RecoveryReport, ...]:
+        """The recoveries that the arena's log still tells of, oldest first, whoever did them; works on a dump too.
+
+        The log is a ring of 256 lines, and a recovery takes two and one for each zone: the oldest go first.
+        """
+        return recoveries(self.events())
 
     def dump(self, path: str | os.PathLike[str]) -> DumpReport:
         """Write a consistent, sparse copy of the arena to a new file, for Arena.attach_file and `shmalloc check FILE`.
 
-        Raises: FileExistsError: the file is there already. OutOfMemory: the file system is full; no file is left.
+        Raises: FileExistsError: the file is there already. OutOfMemory: the file system is full, or the file may not
+        be so long; no file is left.
         Concurrency: any process; every CPU stands still while the pages that exist are copied.
         """
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             figures = _native.dump(self, fd)
+        except OutOfMemory as full:
+            os.unlink(path)
+            raise no_room_for_dump(self.name, path) from full
         except BaseException:
             os.unlink(path)
             raise

@@ -19,7 +19,10 @@ from shmalloc.naming import same_object, unlink_object
 if TYPE_CHECKING:
     from shmalloc.arena import Arena
 
-__all__ = ["attached", "bind_arena", "close_all", "last_close", "remember"]
+__all__ = ["VISITOR", "attached", "bind_arena", "close_all", "last_close", "remember"]
+
+VISITOR = "shmalloc reaper"
+"""The CPU name of an attachment that stays no longer than a recovery takes, and uses nothing."""
 
 _open: "weakref.WeakSet[Arena]" = weakref.WeakSet()
 _kept: "dict[int, Arena]" = {}
@@ -69,9 +72,11 @@ def attached(name: str, uuid: int) -> "Arena":
 def last_close(arena: _native.Attachment) -> None:
     """Remove the arena's name unless another process is attached: what unlink_on_last_close asks for.
 
+    Visitors that are attached only to reap do not count: who leaves while one is at work is the last user all the same.
+
     A process that attaches between the look and the unlink keeps an arena without a name.
     """
-    live, _ = arena._live_cpus()
+    live, _ = arena._live_cpus(VISITOR.encode())
     if live == 0 and same_object(arena.name, arena._fileno()):
         unlink_object(arena.name, missing_ok=True)
 

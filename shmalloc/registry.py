@@ -20,15 +20,18 @@ from pathlib import Path
 from typing import Literal
 
 from shmalloc.arena import Arena
+from shmalloc.attachments import VISITOR
 from shmalloc.errors import ArenaInvalid, ArenaNotFound, ArenaVersionMismatch, ShmallocError
 from shmalloc.naming import OBJECT_PREFIX
+from shmalloc.recovery import RecoveryReport
+from shmalloc.stats import ArenaStatistics
 
 DIRECTORY = Path("/dev/shm")
 """Where the system keeps POSIX shared-memory objects under their names."""
 PREFIX = OBJECT_PREFIX.removeprefix("/")
 """What every arena's object name begins with."""
 
-State = Literal["live", "idle", "crashed", "half-made", "corrupt", "other-version", "foreign", "unreadable"]
+State = Literal["live", "idle", "crashed", "half-made", "corrupt", "other-version", "foreign", "unreadable", "dump"]
 Action = Literal["removed", "would-remove", "reaped", "would-reap", "kept", "failed"]
 
 _MAGIC = b"SHMALLOC"
@@ -43,9 +46,10 @@ class ArenaInfo:
     """One object that bears an arena's name.
 
     `state`: live (a process is attached), idle (all left in order), crashed (only dead CPUs), half-made (its creator
-    did not finish), corrupt, other-version, foreign (no arena at all), unreadable. `problem` says in words why the
-    last five are not arenas that can be attached to; it is empty for the first three. Where the statistics cannot be
-    read, counts are 0, and `created_ns` is the time of the object's last change.
+    did not finish), corrupt, other-version, foreign (no arena at all), unreadable, or dump, for a file; in a dump every
+    CPU that was attached counts as dead. `problem` says in words why what is half-made to unreadable cannot be attached
+    to; it is empty for the others. `recoveries` are those that the arena's log still tells of, oldest first. Where the
+    statistics cannot be read, counts are 0, and `created_ns` is the time of the object's last change.
     """
 
     name: str
@@ -60,15 +64,17 @@ class ArenaInfo:
     problem: str
     creator_pid: int
     zones: int
+    recoveries: tuple[RecoveryReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class GcAction:
-    """What `gc` did, or in a dry run would do, with one object, and why."""
+    """What `gc` did, or in a dry run would do, with one object, and why; recovery: the report, of one it reaped."""
 
     name: str
     action: Action
     reason: str
+    recovery: RecoveryReport | None = None
 
 
 def list_arenas() -> list[ArenaInfo]:
@@ -78,7 +84,18 @@ def list_arenas() -> list[ArenaInfo]:
        the list is made is left out.
     Concurrency: any time; nothing is locked and nobody is stopped, so the counts are those of a moment.
     """
-    return [info for name in _names() if (info := _examine(name)) is not None]
+    return [info for name in arena_names() if (info := _examine(name)) is not None]
+
+
+def examine_file(path: str | os.PathLike[str]) -> ArenaInfo:
+    """The record of a dump or another copy of an arena; its name is the path.
+
+    Raises: OSError: the file cannot be opened, or is no regular file. NotAnArena, ArenaTruncated, ArenaCorrupt,
+       ArenaVersionMismatch, ArenaHalfMade.
+    """
+    with Arena.attach_file(path) as arena:
+        about = os.stat(path)
+        return _sound(os.fspath(path), about, "dump", arena.statistics(), arena.recoveries())
 
 
 def gc(
@@ -98,7 +115,7 @@ def gc(
     Concurrency: any time, several at once too. While it removes an object it holds every lock byte of it, so that no
        process can claim a CPU slot in between.
     """
-    wanted = _names() if names is None else sorted(set(names))
+    wanted = arena_names() if names is None else sorted(set(names))
     return [
         action
         for name in wanted
@@ -106,7 +123,8 @@ def gc(
     ]
 
 
-def _names() -> list[str]:
+def arena_names() -> list[str]:
+    """The names of all objects of the system named as an arena's is, sorted; what they are is not looked at."""
     try:
         found = os.listdir(DIRECTORY)
     except FileNotFoundError:
@@ -171,7 +189,7 @@ def _judge_header(fd: int, about: os.stat_result) -> tuple[State | None, str]:
 def _attached(name: str, about: os.stat_result) -> ArenaInfo | None:
     try:
         with Arena.attach(name, read_only=True) as arena:
-            stats = arena.statistics()
+            stats, past = arena.statistics(), arena.recoveries()
     except ArenaNotFound:
         return None
     except ArenaVersionMismatch as error:
@@ -181,6 +199,12 @@ def _attached(name: str, about: os.stat_result) -> ArenaInfo | None:
     except ShmallocError as error:
         return _broken(name, about, "unreadable", str(error))
     state: State = "live" if stats.live_cpus else "crashed" if stats.dead_cpus else "idle"
+    return _sound(name, about, state, stats, past)
+
+
+def _sound(
+    name: str, about: os.stat_result, state: State, stats: ArenaStatistics, past: tuple[RecoveryReport, ...]
+) -> ArenaInfo:
     return ArenaInfo(
         name=name,
         bytes=stats.object_bytes,
@@ -194,6 +218,7 @@ def _attached(name: str, about: os.stat_result) -> ArenaInfo | None:
         problem="",
         creator_pid=stats.creator_pid,
         zones=stats.zones,
+        recoveries=past,
     )
 
 
@@ -291,7 +316,7 @@ def _reap(info: ArenaInfo, dry_run: bool) -> GcAction | None:
     if dry_run:
         return GcAction(info.name, "would-reap", found)
     try:
-        with Arena.attach(info.name, cpu_name="shmalloc gc", observe=True) as arena:
+        with Arena.attach(info.name, cpu_name=VISITOR, observe=True) as arena:
             report = arena.reap()
     except ArenaNotFound:
         return None
@@ -300,7 +325,7 @@ def _reap(info: ArenaInfo, dry_run: bool) -> GcAction | None:
     if not report.dead:
         return GcAction(info.name, "kept", f"{_cpus(info.live_cpus)} attached; the dead were reaped by another")
     doing = ", ".join(f"CPU {cpu.cpu} (pid {cpu.pid}) during {cpu.doing}" for cpu in report.cpus)
-    return GcAction(info.name, "reaped", f"{report.freed} items freed, {report.kept} kept; died: {doing}")
+    return GcAction(info.name, "reaped", f"{report.freed} items freed, {report.kept} kept; died: {doing}", report)
 
 
 def _somebody_holds_a_lock(fd: int) -> bool:

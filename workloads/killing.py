@@ -6,11 +6,11 @@ Owns the moments and the record of each death. Must not start processes: the run
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
 from contextlib import closing
 from random import Random
+from typing import Literal
 
 import shmalloc
 from shmalloc.recovery import RecoveryReport
@@ -18,11 +18,6 @@ from workloads.process import ProcessEnd
 from workloads.records import DeathRecord, RecoveryRecord, Settings
 
 RECOVERY_LIMIT_S = 10.0
-_DIED = re.compile(r"CPU (\d+) \(pid (\d+), (.*)\) died during (.*)")
-_REAPED = re.compile(
-    r"\d+ dead CPU\(s\) reaped: (\d+) items freed, (\d+) kept, (\d+) operations undone, (\d+) requeued; "
-    r"world stopped (\d+) us"
-)
 
 
 class NotRecovered(Exception):
@@ -45,7 +40,6 @@ def kill_and_recover(arena: shmalloc.Arena, pid: int, at_s: float) -> RecoveryRe
 
     Parameters: at_s: for the record. Raises: NotRecovered: nobody could, within RECOVERY_LIMIT_S.
     """
-    known = max((event.seq for event in arena.events()), default=0)
     with closing(ProcessEnd(pid)) as end:
         begin = time.perf_counter_ns()
         os.kill(pid, signal.SIGKILL)
@@ -54,54 +48,37 @@ def kill_and_recover(arena: shmalloc.Arena, pid: int, at_s: float) -> RecoveryRe
         report = arena.reap()
         found_ns = time.perf_counter_ns() - begin
         if any(cpu.pid == pid for cpu in report.cpus):
-            return _by_runner(report, at_s, found_ns)
-        by_other = told_by_events([event.text for event in arena.events(known) if event.kind == "recovery"], pid)
+            return _record(report, "runner", at_s, found_ns)
+        by_other = told_by_log(arena, pid)
         if by_other is not None:
-            deaths, freed, kept, undone, requeued, stopped_us = by_other
-            return RecoveryRecord(
-                at_s=round(at_s, 3),
-                by="survivor",
-                deaths=deaths,
-                freed=freed,
-                kept=kept,
-                undone=undone,
-                requeued=requeued,
-                stopped_ns=stopped_us * 1000,
-                found_ns=found_ns,
-                zones=[],
-            )
+            return _record(by_other, "survivor", at_s, found_ns)
     raise NotRecovered(pid)
 
 
-def told_by_events(texts: list[str], pid: int) -> tuple[list[DeathRecord], int, int, int, int, int] | None:
-    """What the arena's log says of a recovery that another process did.
-
-    Returns: (deaths, freed, kept, undone, requeued, stopped_us); None when the death, or the line of totals that
-    follows it, is not there yet.
-    """
-    deaths: list[DeathRecord] = []
-    for text in texts:
-        if died := _DIED.fullmatch(text):
-            cpu, dead, name, doing = died.groups()
-            deaths.append(DeathRecord(cpu=int(cpu), pid=int(dead), name=name, doing=doing))
-        elif totals := _REAPED.match(text):
-            if any(death.pid == pid for death in deaths):
-                freed, kept, undone, requeued, stopped_us = (int(figure) for figure in totals.groups())
-                return deaths, freed, kept, undone, requeued, stopped_us
-            deaths = []
+def told_by_log(arena: shmalloc.Arena, pid: int) -> RecoveryReport | None:
+    """The recovery of this process that another did, from the arena's log; None when its totals are not there yet."""
+    for report in reversed(arena.recoveries()):
+        if report.finished and any(cpu.pid == pid for cpu in report.cpus):
+            return report
     return None
 
 
-def _by_runner(report: RecoveryReport, at_s: float, found_ns: int) -> RecoveryRecord:
+def _record(report: RecoveryReport, by: Literal["runner", "survivor"], at_s: float, found_ns: int) -> RecoveryRecord:
     return RecoveryRecord(
         at_s=round(at_s, 3),
-        by="runner",
-        deaths=[DeathRecord(cpu=cpu.cpu, pid=cpu.pid, name=cpu.name, doing=cpu.doing) for cpu in report.cpus],
+        by=by,
+        deaths=[
+            DeathRecord(cpu=cpu.cpu, pid=cpu.pid, name=cpu.name, doing=cpu.doing, on=cpu.on, outcome=cpu.outcome)
+            for cpu in report.cpus
+        ],
         freed=report.freed,
         kept=report.kept,
         undone=report.undone,
         requeued=report.requeued,
         stopped_ns=report.stopped_ns,
+        total_ns=report.total_ns,
         found_ns=found_ns,
+        died_ns=report.found_ns,
+        by_pid=report.by_pid,
         zones=list(report.zones),
     )

@@ -109,18 +109,21 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeathRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A CPU that a recovery found dead. doing: the operation that its op word named."""
+    """A CPU that a recovery found dead: as shmalloc.DeadCpu. doing: the operation that its op word named."""
 
     cpu: int
     pid: int
     name: str
     doing: str
+    on: str = ""
+    outcome: str = ""
 
 
 class RecoveryRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One recovery after the runner killed a worker. at_s: when; found_ns: from the kill until the recovery was over.
 
-    by: who recovered; the zones are known only when it was the runner.
+    by: who recovered, by_pid: its process; died_ns: when the death was found, CLOCK_REALTIME; stopped_ns and total_ns:
+    how long every CPU stood still, and the recovery took; zones: items freed, by zone.
     """
 
     at_s: float
@@ -133,6 +136,9 @@ class RecoveryRecord(msgspec.Struct, frozen=True, kw_only=True):
     stopped_ns: int
     found_ns: int
     zones: list[tuple[str, int]]
+    total_ns: int = 0
+    died_ns: int = 0
+    by_pid: int = 0
 
 
 class CheckRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,8 +26,17 @@ def dump(
     try:
         with attach(arena, read_only=False) as attached:
             report = attached.dump(file)
+    except FileExistsError:
+        is_directory = file.is_dir()
+        screen.usage(
+            f"{file} is a directory: name a file in it"
+            if is_directory
+            else f"{file} exists already and was not touched: name a new file, or remove it first"
+        )
+    except FileNotFoundError:
+        screen.usage(f"{file}: there is no directory {file.absolute().parent}")
     except OSError as error:
-        screen.usage(f"{file}: {error.strerror}")
+        screen.usage(f"{file} cannot be written: {error.strerror}")
     if as_json:
         screen.show_json(screen.plain(report))
         return

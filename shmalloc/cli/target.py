@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from shmalloc.arena import Arena
 from shmalloc.cli import screen
-from shmalloc.registry import list_arenas
+from shmalloc.registry import ArenaInfo, examine_file, list_arenas
 
 ArenaArgument = Annotated[
     str | None,
@@ -29,10 +29,25 @@ def attach(name: str, *, read_only: bool) -> Arena:
         try:
             return Arena.attach_file(name)
         except OSError as error:
-            screen.usage(f"{name}: {error.strerror}")
+            _unopened(name, error)
     if read_only:
         return Arena.attach(name, read_only=True)
     return Arena.attach(name, cpu_name="shmalloc", observe=True)  # looks at the dead, leaves them to others
+
+
+def examined(path: str) -> ArenaInfo:
+    """The record of a dump.
+
+    Raises: ArenaInvalid, as Arena.attach_file. Leaves with status 2 when it cannot be opened.
+    """
+    try:
+        return examine_file(path)
+    except OSError as error:
+        _unopened(path, error)
+
+
+def _unopened(path: str, error: OSError) -> NoReturn:
+    screen.usage(f"{path} cannot be opened as a dump: {error.strerror}; `shmalloc dump ARENA {path}` writes one")
 
 
 def chosen(name: str | None) -> str:

@@ -32,7 +32,8 @@ enum reap_step {
     STEP_SLOTS_FREED,
     STEP_REAPED,
     STEP_WORLD_GOES,
-    STEP_ITEM_FINISHED
+    STEP_ITEM_FINISHED,
+    STEP_DEATHS_TOLD
 };
 
 #define DEATH_LIMIT_NS 200000000ll /* from a robust lock's EOWNERDEAD until the lock byte of the dead process is free */
@@ -254,6 +255,10 @@ static enum sm_err rebuild(struct sm_reap_job *j) {
         sm_crash_point(a, STEP_LISTS_REBUILT);
         clean_locks(a);
         sm_crash_point(a, STEP_LOCKS_CLEAN);
+        /* Before the slots are free, so that no death goes untold: a reaper that dies from here on has told it, one that
+         * dies earlier leaves the slot to another, who tells it. A crash between the two leaves the death told twice. */
+        sm_reap_tell_deaths(j);
+        sm_crash_point(a, STEP_DEATHS_TOLD);
         j->rj_error = free_slots(j);
     }
     if (j->rj_error == SM_OK) {
@@ -332,8 +337,10 @@ static enum sm_err reap_and_finish(struct sm_arena *a, int64_t start, struct sm_
     wake_all(a);
     sm_zone_rebind(a);
     finish_later(&j);
+    j.rj_report.rr_by_cpu = a->a_cpu_id;
+    j.rj_report.rr_by_pid = a->a_cpu->cpu_pid;
     j.rj_report.rr_total_ns = sm_os_now_ns() - start;
-    sm_reap_tell(&j);
+    sm_reap_tell_totals(&j);
     if (report) {
         *report = j.rj_report;
     }

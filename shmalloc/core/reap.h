@@ -9,9 +9,19 @@
 #define SM_REAP_CPUS 16 /* deaths and zones that a report names; the totals count all */
 #define SM_REAP_ZONES 32
 
+/* What became of the operation that a dead CPU was in. The numbers are written into the log: never reused. */
+enum sm_reap_did {
+    SM_REAP_NOTHING = 0, /* it was between two operations */
+    SM_REAP_REBUILT = 1, /* finished: what it was changing was built again from the truth */
+    SM_REAP_FREED = 2, /* undone: no user had the item yet, or any more; it is free */
+    SM_REAP_QUEUED = 3, /* undone: the item that it was taking is back in its queue, in its place */
+};
+
 struct sm_reap_cpu {
     uint32_t rc_cpu, rc_pid;
+    enum sm_reap_did rc_did;
     char rc_name[SM_NAME_BYTES];
+    char rc_on[SM_NAME_BYTES]; /* the zone, queue or lock that the op word names; empty when it names none */
     uint64_t rc_op, rc_op_arg; /* what it said it was about to do; 0: between two operations */
     int64_t rc_attached_ns; /* CLOCK_REALTIME */
 };
@@ -24,6 +34,7 @@ struct sm_reap_zone {
 struct sm_reap_report {
     uint32_t rr_cpus; /* dead CPUs found */
     uint32_t rr_zones; /* zones named below */
+    uint32_t rr_by_cpu, rr_by_pid; /* who did it */
     uint64_t rr_freed; /* items that the dead held, freed */
     uint64_t rr_uncached; /* items that lay in their buckets, or in full ones of a zone, back in their slabs */
     uint64_t rr_kept; /* items left for adoption by their zone's policy */

@@ -57,8 +57,12 @@ void sm_reap_set_free(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64
 void sm_reap_later(struct sm_reap_job *j, struct sm_entry e, uint32_t zone, bool fini);
 void sm_reap_untally(struct sm_reap_job *j, const struct sm_slab_ref *s);
 
-/* Writes one event for each death that the report names, and one line of totals. */
-void sm_reap_tell(struct sm_reap_job *j);
 void sm_reap_note_cpu(struct sm_reap_job *j, uint32_t cpu);
+/* Notes what became of the operation of a dead CPU; without a note it was finished by the rebuild. */
+void sm_reap_note_did(struct sm_reap_job *j, uint32_t cpu, enum sm_reap_did did);
+/* The log, in the grammar that reap_report.c describes: the deaths while the world stands still and their slots are not
+ * free yet, zones and totals when it goes again. */
+void sm_reap_tell_deaths(const struct sm_reap_job *j);
+void sm_reap_tell_totals(struct sm_reap_job *j);
 
 #endif

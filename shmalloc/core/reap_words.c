@@ -121,6 +121,9 @@ static void reap_held(struct sm_reap_job *j, const struct sm_slab_ref *s, uint64
     uint64_t *word = &s->sr_words[s->sr_index];
     bool flight = in_flight(a, w, e.e_item), runs = (a->a_kegs[s->sr_keg].k_flags & SM_KEG_RUNS) != 0;
     j->rj_report.rr_undone += flight;
+    if (flight) {
+        sm_reap_note_did(j, SM_ST_CPU(w), SM_REAP_FREED);
+    }
     if (free_mbuf(j, s, w, true)) {
         return;
     }
@@ -167,6 +170,7 @@ static bool undo_get(struct sm_reap_job *j, uint64_t *word, uint64_t w, sm_off_t
     }
     sm_store_rlx(word, (w & SM_ST_GEN_MASK) | SM_ST_LOW(SM_QUEUED, SM_ST_ZONE(w), q));
     j->rj_report.rr_undone++;
+    sm_reap_note_did(j, SM_ST_CPU(w), SM_REAP_QUEUED);
     return true;
 }
 

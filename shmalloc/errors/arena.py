@@ -124,7 +124,7 @@ class OutOfMemory(ArenaError, MemoryError):
 
     def __str__(self) -> str:
         asked = f" for {show_bytes(self.asked_bytes)}" if self.asked_bytes else ""
-        return (
+        return self.detail or (
             f"no memory{asked} in arena {self.arena!r}: it may hold {show_bytes(self.max_bytes)}, and the file system "
             f"of /dev/shm has {show_bytes(self.free_bytes)} free; free items, call arena.reclaim(), "
             "create the arena with a larger max_size, or enlarge /dev/shm"

@@ -256,14 +256,19 @@ cdef class Attachment:
             raise failure(SM_CLOSED, {"arena": self.name_})
         return self.a.a_fd
 
-    def _live_cpus(self):
-        """Also after close: (live, dead) CPUs by the arena's table."""
+    def _live_cpus(self, bytes without=b""):
+        """Also after close: (live, dead) CPUs by the arena's table; live ones of the name `without` do not count."""
         cdef sm_arena_stats s
+        cdef sm_cpu_stats c
+        cdef uint32_t i, visitors = 0
         if self.a == NULL:
             raise failure(SM_CLOSED, {"arena": self.name_})
         if sm_stats_arena(self.a, &s) != SM_OK:
             return (1, 0)
-        return (s.as_live_cpus, s.as_dead_cpus)
+        for i in range(self.a.a_header.h_max_cpus if without else 0):
+            if sm_stats_cpu(self.a, i, &c) == SM_OK and c.cs_alive and <bytes>c.cs_name == without:
+                visitors += 1
+        return (s.as_live_cpus - visitors, s.as_dead_cpus)
 
     def ensure_cpu(self):
         """Claim a CPU slot now rather than at the first operation (a child after fork)."""

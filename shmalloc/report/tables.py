@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
 
 
-_KNOWN = ("live", "idle", "crashed")
+_KNOWN = ("live", "idle", "crashed", "dump")
 
 
 def _count(value: int, human: bool) -> str:
@@ -162,7 +162,8 @@ def arena_table(
 ) -> Table:
     """One row an arena. BYTES is its address range, IN-MEMORY what of it holds memory now.
 
-    What a broken object cannot tell is "-". `problems` adds the column that says what is wrong with those.
+    REC counts the recoveries that its log tells of, LAST is how long ago the last was. What a broken object cannot tell
+    is "-". `problems` adds the column that says what is wrong with those.
     """
     rows = []
     for arena in arenas:
@@ -177,6 +178,8 @@ def arena_table(
             str(arena.zones) if known else "-",
             str(arena.creator_pid) if known else "-",
             age((now_ns - arena.created_ns) / 1e9),
+            str(len(arena.recoveries)) if known else "-",
+            age((now_ns - arena.recoveries[-1].found_ns) / 1e9) if arena.recoveries else "-",
         )
         rows.append((*row, arena.problem) if problems else row)
     columns: tuple[Column, ...] = (
@@ -189,6 +192,8 @@ def arena_table(
         Column("ZONES"),
         Column("CREATOR"),
         Column("AGE"),
+        Column("REC"),
+        Column("LAST"),
     )
     if problems:
         columns = (*columns, Column("PROBLEM", number=False, give="wrap"))

@@ -145,7 +145,7 @@ def test_gc_in_a_process_of_its_own_keeps_the_living_and_sweeps_the_dead(
     arena: Arena, churner: subprocess.Popen[str]
 ) -> None:
     kept = json.loads(run("gc", "--json", arena.name).stdout)
-    assert kept == [{"name": arena.name, "action": "kept", "reason": "2 CPUs attached"}]
+    assert kept == [{"name": arena.name, "action": "kept", "reason": "2 CPUs attached", "recovery": None}]
     churner.kill()
     churner.wait(DEADLINE_S)
     assert json.loads(run("gc", "--json", arena.name).stdout)[0]["action"] == "reaped"

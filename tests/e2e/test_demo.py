@@ -86,8 +86,12 @@ def test_one_worker_was_killed_another_took_its_place_and_recovery_is_reported(e
     assert len(killed) == 1
     assert killed[0][0] in [row[0] for row in alive]
     assert killed[0][1] not in [row[1] for row in alive]
-    found = rows(ended.out, "AT CPU PID DIED DURING FREED UNDONE REQUEUED STOPPED AFTER BY")
-    assert [row[3] for row in found] == [killed[0][1]]
+    died = rows(ended.out, "AT FOUND CPU PID DIED DURING OUTCOME")
+    assert [row[4] for row in died] == [killed[0][1]]
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", died[0][2])
+    assert "-" not in died[0], "what it did and what became of that is known, whoever recovered"
+    found = rows(ended.out, "AT FREED KEPT UNDONE QUEUED STOPPED TOTAL AFTER BY")
+    assert len(found) == 1
     assert float(found[0][0]) == pytest.approx(1.0, abs=0.5)
     assert found[0][-1] in ("runner", "survivor")
     assert re.search(

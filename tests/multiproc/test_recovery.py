@@ -62,8 +62,9 @@ def test_reaped_process_leaves_no_item_behind_and_is_named_in_the_report(arena: 
     assert 0 < report.stopped_ns <= report.total_ns
     assert zone.statistics().used == 10
     assert arena.reap().dead == 0
-    texts = [event.text for event in arena.events() if event.kind == "recovery"]
-    assert any(f"pid {pid}" in text for text in texts)
+    assert arena.recoveries() == (report,), "the log tells what the reaper was told"
+    with Arena.attach(arena.name, read_only=True) as later:
+        assert later.recoveries() == (report,)
     zone.free_many(mine)
 
 
@@ -129,6 +130,7 @@ def test_gc_reaps_the_dead_of_an_arena_that_lives(arena: Arena) -> None:
     (action,) = gc(names=[arena.name])
     assert action.action == "reaped"
     assert "3 items freed" in action.reason
+    assert action.recovery == arena.recoveries()[-1]
     assert [action.action for action in gc(names=[arena.name])] == ["kept"]
 
 

@@ -15,7 +15,7 @@ from workloads.cli.progress import progress_bar
 from workloads.records import RunResult, Settings, encode_result
 from workloads.registry import UnknownWorkload
 from workloads.report.run_page import run_page
-from workloads.report.tables import pause_text, recovery_table, verdict, violation_table, worker_table
+from workloads.report.tables import death_table, pause_text, recovery_table, verdict, violation_table, worker_table
 from workloads.runner import run_workload
 
 FOUND = 1
@@ -66,6 +66,8 @@ def show_result(result: RunResult) -> None:
     screen.show(worker_table(result), title=True)
     _gap()
     if result.recoveries:
+        screen.show(death_table(result), title=True)
+        _gap()
         screen.show(recovery_table(result), title=True)
         _gap()
     if result.kills:

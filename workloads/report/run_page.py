@@ -14,7 +14,7 @@ from shmalloc.report.tables import cpu_table, type_table, zone_table
 from workloads.histogram import BINS
 from workloads.records import RunResult, WorkerRecord
 from workloads.report.histogram_figure import histogram_figure
-from workloads.report.tables import pause_text, recovery_table, verdict, violation_table, worker_table
+from workloads.report.tables import death_table, pause_text, recovery_table, verdict, violation_table, worker_table
 
 _POINTS_MOST = 60
 _RECOVERY_COUNTS = (
@@ -140,7 +140,8 @@ def _recovery(result: RunResult) -> list[Section]:
             ),
             facts=tuple(facts),
             table=recovery_table(result, title="") if result.recoveries else None,
-        )
+        ),
+        *([Section("Killed", table=death_table(result, title=""))] if result.recoveries else []),
     ]
 
 

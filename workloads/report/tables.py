@@ -5,6 +5,7 @@ What a zone or a CPU looks like in a table is `shmalloc.report.tables`'s.
 
 from __future__ import annotations
 
+from shmalloc.report.recovery import clock, microseconds
 from shmalloc.report.table import Column, Table
 from workloads.records import RunResult
 
@@ -43,35 +44,57 @@ def worker_table(result: RunResult) -> Table:
     return Table("Workers", tuple(Column(head) for head in heads), tuple(rows), empty="no worker")
 
 
-def recovery_table(result: RunResult, *, title: str = "Recovery") -> Table:
-    """One row a process that the runner killed. FREED: items it held; AFTER: from the kill until all was put right."""
+def death_table(result: RunResult, *, title: str = "Killed") -> Table:
+    """One row a process that the runner killed: when, what its op word said, and what became of that operation."""
     heads = (
         Column("AT"),
+        Column("FOUND", number=False),
         Column("CPU"),
         Column("PID"),
         Column("DIED DURING", number=False, give="wrap"),
-        Column("FREED"),
+        Column("OUTCOME", number=False, give="wrap"),
+    )
+    rows = [
+        (
+            f"{recovery.at_s:.1f} s",
+            clock(recovery.died_ns) if recovery.died_ns else "-",
+            str(death.cpu),
+            str(death.pid),
+            f"{death.doing} on {death.on}" if death.on else death.doing,
+            death.outcome or "-",
+        )
+        for recovery in result.recoveries
+        for death in recovery.deaths
+    ]
+    return Table(title, heads, tuple(rows), empty="nobody was killed")
+
+
+def recovery_table(result: RunResult, *, title: str = "Recovery") -> Table:
+    """One row a recovery: items FREED by zone, how long the others stood still, and AFTER, from the kill to the end."""
+    heads = (
+        Column("AT"),
+        Column("FREED", number=False, give="wrap"),
+        Column("KEPT"),
         Column("UNDONE"),
-        Column("REQUEUED"),
+        Column("QUEUED"),
         Column("STOPPED"),
+        Column("TOTAL"),
         Column("AFTER"),
         Column("BY", number=False),
     )
     rows = [
         (
             f"{recovery.at_s:.1f} s",
-            str(death.cpu),
-            str(death.pid),
-            death.doing,
-            str(recovery.freed),
+            ", ".join(f"{name} {freed}" for name, freed in recovery.zones) or "-",
+            str(recovery.kept),
             str(recovery.undone),
             str(recovery.requeued),
-            f"{recovery.stopped_ns / 1e3:,.0f} µs",
-            f"{recovery.found_ns / 1e6:,.1f} ms",
+            microseconds(recovery.stopped_ns),
+            microseconds(recovery.total_ns),
+            microseconds(recovery.found_ns),
             recovery.by,
         )
         for recovery in result.recoveries
-        for death in recovery.deaths
     ]
     return Table(title, heads, tuple(rows), empty="nobody was killed")
 

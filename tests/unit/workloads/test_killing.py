@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 import shmalloc
-from workloads.killing import kill_and_recover, planned_kills, told_by_events
+from workloads.killing import kill_and_recover, planned_kills, told_by_log
 from workloads.records import Settings
 
 
@@ -65,11 +65,9 @@ def test_a_recovery_by_another_is_read_from_the_log(arena: shmalloc.Arena) -> No
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     assert arena.reap().dead == 1
-    texts = [event.text for event in arena.events() if event.kind == "recovery"]
-    told = told_by_events(texts, pid)
+    told = told_by_log(arena, pid)
     assert told is not None
-    deaths, freed, kept, undone, requeued, stopped_us = told
-    assert [(death.pid, death.doing) for death in deaths] == [(pid, "nothing")]
-    assert (freed, kept, undone, requeued, stopped_us >= 0) == (7, 0, 0, 0, True)
-    assert told_by_events(texts, pid + 1) is None
-    assert told_by_events(texts[:1], pid) is None, "the line of totals is not there yet"
+    assert [(death.pid, death.doing) for death in told.cpus] == [(pid, "nothing")]
+    assert (told.freed, told.kept, told.undone, told.requeued) == (7, 0, 0, 0)
+    assert told.zones == (("frame", 7),)
+    assert told_by_log(arena, pid + 1) is None

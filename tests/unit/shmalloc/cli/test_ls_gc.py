@@ -17,7 +17,20 @@ def test_ls_shows_the_arena_and_the_broken_object_beside_it(run: Run, arena: Are
     finally:
         path.unlink()
     heads, *rows = (line.split() for line in seen.out.splitlines())
-    assert heads == ["NAME", "STATE", "BYTES", "IN-MEMORY", "LIVE", "DEAD", "ZONES", "CREATOR", "AGE", "PROBLEM"]
+    assert heads == [
+        "NAME",
+        "STATE",
+        "BYTES",
+        "IN-MEMORY",
+        "LIVE",
+        "DEAD",
+        "ZONES",
+        "CREATOR",
+        "AGE",
+        "REC",
+        "LAST",
+        "PROBLEM",
+    ]
     good, broken = (cells for cells in rows if cells[0].startswith(arena.name))
     stats = arena.statistics()
     assert good[1:8] == [
@@ -26,7 +39,7 @@ def test_ls_shows_the_arena_and_the_broken_object_beside_it(run: Run, arena: Are
     assert int(good[3]) > 0
     assert broken[1] == "half-made"
     assert broken[4:8] == ["-"] * 4
-    assert " ".join(broken[9:]) == "its creator did not get as far as the header"
+    assert " ".join(broken[11:]) == "its creator did not get as far as the header"
     assert seen.status == 0
 
 
@@ -43,7 +56,7 @@ def test_gc_says_what_it_does(run: Run, arena: Arena) -> None:
     dry = run("gc", "--dry-run", arena.name)
     assert dry.out.splitlines()[1].split(maxsplit=2) == [arena.name, "would-remove", "no CPU is attached"]
     [done] = json.loads(run("gc", "--json", arena.name).out)
-    assert done == {"name": arena.name, "action": "removed", "reason": "no CPU is attached"}
+    assert done == {"name": arena.name, "action": "removed", "reason": "no CPU is attached", "recovery": None}
     assert all(info.name != arena.name for info in registry.list_arenas())
 
 

@@ -14,6 +14,7 @@ _EMPTY: dict[str, Any] = {
     "float": 0.0,
     "tuple": (),
     "tuple[int, ...]": (),
+    "tuple[RecoveryReport, ...]": (),
     "State": "live",
 }
 
