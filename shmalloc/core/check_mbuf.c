@@ -71,6 +71,18 @@ static void compare_slab(struct sm_check *c, const struct sm_check_slab *s, cons
     }
 }
 
+static void compare_labels(struct sm_check *c, struct sm_walk *w) {
+    struct sm_label_census census;
+    uint64_t made = sm_load_rlx(&w->w_shm->mb_labels_made), ended = sm_load_rlx(&w->w_shm->mb_labels_ended);
+    uint64_t reaped = sm_load_rlx(&w->w_shm->mb_labels_reaped);
+    sm_walk_labels(w, false, &census);
+    if (made != ended + reaped + census.lc_alive) {
+        sm_check_found(c, 18, "labels: %llu made, but %llu ended, %llu reaped and %llu are alive",
+                       (unsigned long long)made, (unsigned long long)ended, (unsigned long long)reaped,
+                       (unsigned long long)census.lc_alive);
+    }
+}
+
 enum sm_err sm_check_i18(struct sm_check *c) {
     struct reach_look rl = {c, calloc(c->c_items + 1, sizeof(uint32_t))};
     struct sm_walk w;
@@ -84,6 +96,7 @@ enum sm_err sm_check_i18(struct sm_check *c) {
         w.w_bad = bad_link;
         w.w_ctx = &rl;
         sm_walk_all(&w);
+        compare_labels(c, &w);
     } else if (sm_load_rlx(&c->c_ctl->ctl_mbuf) != 0) {
         sm_check_found(c, 18, "the region of mbufs at %#llx makes no sense",
                        (unsigned long long)sm_load_rlx(&c->c_ctl->ctl_mbuf));

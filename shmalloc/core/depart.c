@@ -4,6 +4,7 @@
 #include "depart.h"
 
 #include "malloc.h"
+#include "mbuf.h"
 #include "slab.h"
 
 struct held_scan {
@@ -47,6 +48,10 @@ static bool let_go(struct sm_arena *a, const struct held_scan *hs) {
         return true;
     }
     uint8_t *mem = z->z_base + hs->hs_entry.e_item + z->z_item_off;
+    struct sm_mb *mb = a->a_mb;
+    if (mb != NULL && z == mb->mb_zone[SM_MBZ_TAG]) { /* it may be a label: its policies hear of its end */
+        return m_tag_free(mb, (struct m_tag *)(void *)mem) == SM_OK;
+    }
     enum sm_err err = z->z_flags & SM_ZONE_MALLOC ? sm_malloc_free(a, mem) : sm_zone_free(z, mem, NULL);
     return err == SM_OK || err == SM_MODIFIED;
 }

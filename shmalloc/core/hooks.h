@@ -29,7 +29,9 @@
     X(SM_FP_GET, "queue.get", SM_EMPTY, "the queue behaves as if it were empty")                                       \
     X(SM_FP_ATTACH, "cpu.attach", SM_NO_CPU, "no CPU slot is found")                                                   \
     X(SM_FP_LOCK, "lock.acquire", SM_STALLED, "a lock's holder does not answer in time")                               \
-    X(SM_FP_MALLOC, "malloc.alloc", SM_NO_MEMORY, "a malloc of any size fails")
+    X(SM_FP_MALLOC, "malloc.alloc", SM_NO_MEMORY, "a malloc of any size fails")                                        \
+    X(SM_FP_MAC, "mac.init", SM_CTOR_FAILED, "a MAC policy refuses a label; filter by the policy's name")              \
+    X(SM_FP_TAG, "mbuf.tag", SM_NO_MEMORY, "no memory for a tag of a packet header")
 
 enum sm_fault_point {
 #define SM_FP_ENUM(id, name, err, text) id,

@@ -19,6 +19,7 @@
  *
  *  LOCK KEY, beyond that of layout.h
  *      (h) the CPU that holds the mbuf
+ *      (r) recovery, with the world stopped
  *      (s) sockbuf lock: sb_lock. Between admin and keg; no allocation and no free happens under it.
  */
 #ifndef SM_LAYOUT_MBUF_H
@@ -199,15 +200,19 @@ _Static_assert(sizeof(struct m_tag) == MTAG_BYTES, "layout");
 #define MTAG_PERSISTENT 0x800u /* bit of m_tag_alloc's type: see t_persistent */
 #define PACKET_TAG_MACLABEL 19u
 
-/* Payload of a PACKET_TAG_MACLABEL tag. */
+/* Payload of a PACKET_TAG_MACLABEL tag. A label is alive while its tag is in use and l_magic says so; l_magic, l_policies
+ * and the counters mb_labels_made and mb_labels_ended change together inside one operation (I18). */
 #define MAC_SLOTS 8
 #define MAC_LABEL_MAGIC 0x4c424c31u /* "LBL1" */
 #define MAC_LABEL_DEAD 0xdeadbeefu
 struct mac_label {
     uint32_t l_magic;
-    uint32_t l_policies; /* bit i: policy i has initialised l_slot[i] */
-    uint64_t l_slot[MAC_SLOTS];
+    uint16_t l_policies; /* bit i: policy i was there when the label was made: it hears of its end */
+    uint16_t l_ready;    /* bit i: policy i has initialised l_slot[i] */
+    uint64_t l_slot[MAC_SLOTS]; /* 0 until then */
 };
+_Static_assert(sizeof(struct mac_label) == 8 + 8 * MAC_SLOTS && sizeof(struct mac_label) <= MTAG_MAX, "layout");
+_Static_assert(MAC_SLOTS <= 16, "layout");
 
 enum sm_mb_zone {
     SM_MBZ_MBUF,
@@ -262,8 +267,12 @@ _Static_assert(sizeof(struct sm_sockbuf_shm) == 256, "layout");
  *       4    4 mp_flags       MAC_LABEL_MBUFS: asks for labels when labelling is by policy
  *       8   32 mp_name
  *      40   76 mp_init, 76 mp_destroy, 76 mp_copy
+ *     272    8 mp_refused     labels that it refused to initialise or to copy
+ *     280    8 mp_missed      ends that it did not hear of, because the process had not its callbacks
  */
 #define MAC_LABEL_MBUFS 1u
+#define SM_MAC_FREE 0u
+#define SM_MAC_LIVE 1u
 struct sm_mac_policy_shm {
     uint32_t mp_state; /* (a) read by anybody */
     uint32_t mp_flags; /* (a) */
@@ -272,8 +281,20 @@ struct sm_mac_policy_shm {
     struct sm_callback_shm mp_destroy; /* (a) */
     struct sm_callback_shm mp_copy; /* (a) */
     uint32_t mp_pad;
+    uint64_t mp_refused; /* (x) */
+    uint64_t mp_missed; /* (x) */
 };
 _Static_assert(offsetof(struct sm_mac_policy_shm, mp_init) == 40, "layout");
+_Static_assert(sizeof(struct sm_mac_policy_shm) == 288, "layout");
+
+/* What the policy "mac_test" has seen, in all processes together; all (x). */
+struct sm_mac_test_shm {
+    uint64_t mt_made; /* slots initialised; the low half of a serial number comes from here */
+    uint64_t mt_destroyed; /* initialised slots destroyed */
+    uint64_t mt_empty; /* destroyed before its init ran: another policy refused the label */
+    uint64_t mt_copied;
+    uint64_t mt_violations; /* destroyed twice, never initialised, a wrong magic */
+};
 
 #define SM_SOCKBUFS 256u
 #define SM_EXTFREES 16u
@@ -289,14 +310,15 @@ struct sm_mb_shm {
     uint32_t mb_maxusers; /* (c) */
     uint32_t mb_label_mode; /* (x) MAC_LABEL_*: whether new packet headers get labels */
     uint32_t mb_labelling; /* (x) 1: mode and policies together say that labels are made */
-    uint32_t mb_policy_gen; /* (x) grows when a policy comes or goes */
+    uint32_t mb_policy_gen; /* (a) grows when a policy comes or goes, and by recovery; read by anybody */
     uint32_t mb_own_limits; /* (x) bit i: limit i was set by itself and does not follow nmbclusters */
     uint64_t mb_limit[SM_MBZ_COUNT]; /* (x) what was asked for, items, 0: none */
     uint64_t mb_drain_calls; /* (x) calls to drain routines */
     uint64_t mb_drained_ns; /* (x) CLOCK_MONOTONIC of the last */
     uint64_t mb_labels_made; /* (x) */
-    uint64_t mb_labels_ended; /* (x) by m_freem and its like */
-    uint64_t mb_labels_reaped; /* (x) that died with their process */
+    uint64_t mb_labels_ended; /* (x) by m_freem and its like, or because a policy refused */
+    uint64_t mb_labels_reaped; /* (r) that died with their process */
+    struct sm_mac_test_shm mb_mac_test;
     uint64_t mb_pad[32];
     struct sm_callback_shm mb_extfree[SM_EXTFREES]; /* (a) */
     struct sm_callback_shm mb_drain[SM_DRAINS]; /* (a) */

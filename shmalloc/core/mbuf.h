@@ -21,8 +21,11 @@ struct sm_mb {
     struct sm_zone *mb_zone[SM_MBZ_COUNT];
     enum sm_err mb_err;      /* why the last call failed */
     uint64_t mb_first;       /* data region: lowest offset of an mbuf */
-    uint32_t mb_policy_gen;  /* of mb_policy_fn */
-    sm_callback_fn mb_policy_fn[MAC_SLOTS][3]; /* mac.c: init, destroy, copy, resolved here */
+    uint32_t mb_policy_gen;  /* of the policies below; mac.c */
+    uint32_t mb_policy_live; /* bit i: there is a policy i */
+    uint32_t mb_policy_lost; /* bit i: it has a callback that this process cannot find */
+    uint32_t mb_policy_inside; /* policies' callbacks now running */
+    sm_callback_fn mb_policy_fn[MAC_SLOTS][3]; /* init, destroy, copy, resolved here */
     void *mb_policy_ctx[MAC_SLOTS][3];
     sm_callback_fn mb_extfree_fn[SM_EXTFREES];
     void *mb_extfree_ctx[SM_EXTFREES];

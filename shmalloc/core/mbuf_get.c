@@ -86,6 +86,8 @@ static struct mbuf *get_slow(struct sm_mb *mb, enum sm_mb_zone which, int how, i
     enum sm_err err = sm_zone_alloc(mb->mb_zone[which], how, &args, -1, &mem);
     if (err == SM_INIT_FAILED && which == SM_MBZ_PACKET) {
         err = mb->mb_err == SM_NO_MEMORY ? SM_NO_MEMORY : SM_LIMIT; /* zone init left it there: no cluster */
+    } else if (err == SM_CTOR_FAILED && args.ma_err != SM_OK) {
+        err = args.ma_err;
     } else if (err == SM_CTOR_FAILED && a->a_callback_errno == 0) {
         err = SM_NO_MEMORY;
     }

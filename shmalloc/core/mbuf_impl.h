@@ -16,6 +16,7 @@ struct sm_mb_args { /* arg of the native ctors of mbuf and packet zones; NULL me
     struct sm_mb *ma_mb;
     uint32_t ma_flags; /* M_PKTHDR or 0 */
     int ma_type;
+    enum sm_err ma_err; /* out: why the label was refused, SM_OK when it was not that */
 };
 
 static inline uint64_t sm_mb_op(const void *m, const struct sm_mb *mb) {
@@ -71,10 +72,35 @@ enum sm_err sm_mb_name(struct sm_mb *mb, struct sm_callback_shm *table, uint32_t
 sm_callback_fn sm_mb_callback(struct sm_mb *mb, const char *owner, enum sm_callback_slot slot,
                               const struct sm_callback_shm *cb, sm_callback_fn *fn, void **ctx);
 
-/* ---- labels (mac.c): with labelling on, a new packet header gets one, and a copied header a copy. */
+/* ---- labels (mac_label.c): with labelling on, a new packet header gets one, and a copied header a copy. SM_CTOR_FAILED: a
+ * policy refused, its errno is in a_callback_errno; SM_UNRESOLVED: a policy's callback is not to be found in this process;
+ * SM_IN_CALLBACK: called by a policy. On failure m has no label and every policy has heard of its end. */
 enum sm_err sm_mac_init_mbuf(struct sm_mb *mb, struct mbuf *m, int how);
 enum sm_err sm_mac_copy_mbuf(struct sm_mb *mb, struct mbuf *to, const struct mbuf *from, int how);
-void sm_mac_destroy_tag(struct sm_mb *mb, struct m_tag *t); /* before a label's tag is freed */
+/* Before a label's tag, HELD, is freed. Fails only when no operation can be begun; may be called again then. */
+enum sm_err sm_mac_destroy_tag(struct sm_mb *mb, struct m_tag *t);
+static inline bool sm_mac_is_label(const struct m_tag *t) {
+    return t->t_cookie == MTAG_ABI_COMPAT && t->t_id == PACKET_TAG_MACLABEL;
+}
+
+/* ---- policies (mac.c) */
+enum sm_mac_call { SM_MAC_INIT, SM_MAC_DESTROY, SM_MAC_COPY, SM_MAC_CALLS };
+/* Outside operations and policies' callbacks: this process's table of policies is that of the arena. again: also looks
+ * once more for callbacks that were not to be found before. */
+enum sm_err sm_mac_refresh(struct sm_mb *mb, bool again);
+/* Policy i's callback, if it has one here; its return value, else 0. */
+int sm_mac_run(struct sm_mb *mb, uint32_t i, enum sm_mac_call which, uint64_t *slot, void *arg, int how);
+void sm_mac_release(struct sm_mb *mb); /* the contexts of this process's callbacks */
+enum sm_err sm_mac_test_natives(void); /* mac_test.c: its callbacks become known to this process */
+/* What mode and policies say together. The caller holds the admin lock or has stopped the world. */
+static inline uint32_t sm_mac_labelling_of(const struct sm_mb_shm *shm) {
+    uint32_t mode = sm_load_rlx(&shm->mb_label_mode), asked = 0;
+    for (uint32_t i = 0; i < MAC_SLOTS; i++) {
+        const struct sm_mac_policy_shm *mp = &shm->mb_policy[i];
+        asked |= sm_load_rlx(&mp->mp_state) == SM_MAC_LIVE && mp->mp_flags & MAC_LABEL_MBUFS;
+    }
+    return mode == MAC_LABELS_ALL || (mode == MAC_LABELS_BY_POLICY && asked);
+}
 static inline bool sm_mac_labelling(const struct sm_mb *mb) {
     return sm_unlikely(sm_load_rlx(&mb->mb_shm->mb_labelling) != 0);
 }

@@ -12,10 +12,15 @@ enum mbuf_tag_step { STEP_TAG_ATTACHED = 0x840, STEP_TAG_LINKED, STEP_TAG_CUT, S
 
 struct m_tag *m_tag_alloc(struct sm_mb *mb, uint32_t cookie, uint32_t id, uint32_t len, int how) {
     void *mem = NULL;
-    if (len > MTAG_MAX || (id & ~MTAG_PERSISTENT) > UINT16_MAX) {
+    if (len > MTAG_MAX || (id & ~MTAG_PERSISTENT) > UINT16_MAX ||
+        (cookie == MTAG_ABI_COMPAT && (id & ~MTAG_PERSISTENT) == PACKET_TAG_MACLABEL)) { /* labels are mac_label.c's */
         return sm_mb_fail(mb, SM_INVALID);
     }
-    enum sm_err err = sm_zone_alloc(mb->mb_zone[SM_MBZ_TAG], how, NULL, -1, &mem);
+    enum sm_err err = sm_fault(mb->mb_arena, SM_FP_TAG, "mbuf_tag", MTAG_BYTES, how);
+    if (err != SM_OK) {
+        return sm_mb_fail(mb, err);
+    }
+    err = sm_zone_alloc(mb->mb_zone[SM_MBZ_TAG], how, NULL, -1, &mem);
     if (err != SM_OK) {
         return sm_mb_fail(mb, err);
     }
@@ -37,8 +42,8 @@ enum sm_err m_tag_free(struct sm_mb *mb, struct m_tag *t) {
     if (err != SM_OK) {
         return err;
     }
-    if (t->t_cookie == MTAG_ABI_COMPAT && t->t_id == PACKET_TAG_MACLABEL) {
-        sm_mac_destroy_tag(mb, t);
+    if (sm_mac_is_label(t) && (err = sm_mac_destroy_tag(mb, t)) != SM_OK) {
+        return err;
     }
     return sm_zone_free(mb->mb_zone[SM_MBZ_TAG], t, NULL);
 }
@@ -197,7 +202,7 @@ enum sm_err m_tag_copy_chain(struct sm_mb *mb, struct mbuf *to, const struct mbu
     }
     end = &to->m_pkthdr.ph_tags;
     for (struct m_tag *t = m_tag_first(mb, from); t != NULL && most-- > 0; t = m_tag_next(mb, t)) {
-        if (t->t_cookie == MTAG_ABI_COMPAT && t->t_id == PACKET_TAG_MACLABEL) {
+        if (sm_mac_is_label(t)) {
             continue;
         }
         struct m_tag *copy = m_tag_copy(mb, t, how);

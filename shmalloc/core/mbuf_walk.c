@@ -211,10 +211,44 @@ void sm_walk_rebuild_sockbufs(struct sm_walk *w) {
     }
 }
 
-bool sm_walk_is_label(const struct sm_walk *w, const struct sm_slab_ref *s) {
+/* ---------------------------------------------------------------- labels */
+
+struct label_look {
+    struct sm_walk *ll_walk;
+    struct sm_label_census *ll_census;
+    bool ll_bury;
+};
+
+static int labels_slab(const struct sm_slab_ref *s, void *ctx) {
+    struct label_look *ll = ctx;
+    struct sm_walk *w = ll->ll_walk;
     if (s->sr_keg != w->w_keg[SM_MBZ_TAG]) {
-        return false;
+        return 0;
     }
-    const struct m_tag *t = sm_at(w->w_arena, sm_slab_item(w->w_arena, s, s->sr_index));
-    return t->t_cookie == MTAG_ABI_COMPAT && t->t_id == PACKET_TAG_MACLABEL;
+    for (uint32_t i = 0; i < w->w_arena->a_kegs[s->sr_keg].k_items; i++) {
+        enum sm_kind kind = SM_ST_KIND(sm_load_rlx(&s->sr_words[i]));
+        struct m_tag *t = sm_at(w->w_arena, sm_slab_item(w->w_arena, s, i));
+        struct mac_label *l = (struct mac_label *)(void *)t->t_data;
+        if (t->t_cookie != MTAG_ABI_COMPAT || t->t_id != PACKET_TAG_MACLABEL ||
+            sm_load_rlx(&l->l_magic) != MAC_LABEL_MAGIC) {
+            continue;
+        }
+        if (kind == SM_FREE || kind == SM_CACHED) {
+            if (ll->ll_bury) {
+                sm_store_rlx(&l->l_magic, MAC_LABEL_DEAD);
+            }
+            continue;
+        }
+        ll->ll_census->lc_alive++;
+        for (uint32_t p = 0; p < MAC_SLOTS; p++) {
+            ll->ll_census->lc_of[p] += l->l_policies >> p & 1;
+        }
+    }
+    return 0;
+}
+
+void sm_walk_labels(struct sm_walk *w, bool bury, struct sm_label_census *census) {
+    struct label_look ll = {w, census, bury};
+    *census = (struct sm_label_census){0};
+    (void)sm_slab_each(w->w_arena, 0, labels_slab, &ll);
 }

@@ -40,7 +40,12 @@ void sm_walk_sockbuf(struct sm_walk *w, struct sm_sockbuf_shm *sb, struct sm_soc
 /* Counts and tails from the chains, locks' marks apart; a chain that breaks ends there. */
 void sm_walk_rebuild_sockbufs(struct sm_walk *w);
 
-bool sm_walk_is_label(const struct sm_walk *w, const struct sm_slab_ref *s); /* a MAC label's tag? */
+struct sm_label_census { /* labels that are alive, and how many of them carry each policy's bit */
+    uint64_t lc_alive;
+    uint64_t lc_of[MAC_SLOTS];
+};
+/* bury: recovery. What a freed tag still says is made to say that the label is dead. */
+void sm_walk_labels(struct sm_walk *w, bool bury, struct sm_label_census *census);
 static inline bool sm_walk_is_mbuf_keg(const struct sm_walk *w, uint32_t keg) {
     return keg == w->w_keg[SM_MBZ_MBUF];
 }

@@ -49,7 +49,7 @@ static void header_init(const struct sm_mb *mb, struct mbuf *m, uint32_t flags, 
     m_set(m, m_start(mb, m), 0);
 }
 
-static int ctor(struct mbuf *m, const struct sm_mb_args *args, uint32_t keep, int how, void *ctx) {
+static int ctor(struct mbuf *m, struct sm_mb_args *args, uint32_t keep, int how, void *ctx) {
     struct sm_mb *mb = args ? args->ma_mb : mb_of(ctx);
     if (mb == NULL) {
         return ENOENT;
@@ -57,6 +57,9 @@ static int ctor(struct mbuf *m, const struct sm_mb_args *args, uint32_t keep, in
     header_init(mb, m, (args ? args->ma_flags : 0) | keep, args ? args->ma_type : MT_DATA);
     if (m->m_flags & M_PKTHDR && sm_mac_labelling(mb)) {
         enum sm_err err = sm_mac_init_mbuf(mb, m, how);
+        if (args) {
+            args->ma_err = err;
+        }
         return err == SM_OK ? 0 : err == SM_CTOR_FAILED ? mb->mb_arena->a_callback_errno : ENOMEM;
     }
     return 0;
@@ -143,7 +146,7 @@ enum sm_err sm_mb_register(void) {
     for (size_t i = 0; err == SM_OK && i < sizeof natives / sizeof natives[0]; i++) {
         err = sm_zone_register(natives[i].key, natives[i].fn);
     }
-    return err;
+    return err == SM_OK ? sm_mac_test_natives() : err;
 }
 
 /* ---------------------------------------------------------------- the zones */
@@ -394,8 +397,8 @@ void sm_mb_close(struct sm_arena *a) {
     for (uint32_t i = 0; mb != NULL && i < SM_DRAINS; i++) {
         sm_zone_unresolve_one(a, &mb->mb_drain_ctx[i]);
     }
-    for (uint32_t i = 0; mb != NULL && i < MAC_SLOTS * 3; i++) {
-        sm_zone_unresolve_one(a, &mb->mb_policy_ctx[i / 3][i % 3]);
+    if (mb != NULL) {
+        sm_mac_release(mb);
     }
     free(mb);
     a->a_mb = NULL;

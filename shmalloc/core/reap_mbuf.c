@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "bucket.h"
-#include "layout_mbuf.h"
+#include "mbuf_impl.h"
 #include "mbuf_walk.h"
 #include "reap_impl.h"
 
-enum reap_mbuf_step { STEP_REACHED_COUNTED = 0x780, STEP_UNREACHED_FREED, STEP_SOCKBUFS_REBUILT };
+enum reap_mbuf_step { STEP_REACHED_COUNTED = 0x780, STEP_UNREACHED_FREED, STEP_SOCKBUFS_REBUILT, STEP_LABELS_SETTLED };
 
 static void reached(void *ctx, enum sm_reach what, const struct sm_slab_ref *s, uint32_t *count) {
     struct sm_reap_job *j = ctx;
@@ -40,9 +40,6 @@ static int free_unreached(const struct sm_slab_ref *slab, void *ctx) {
         if (SM_ST_KIND(w) != SM_ATTACHED || sm_reap_bit(j->rj_reached, sm_reap_key(a, item))) {
             continue;
         }
-        if (sm_walk_is_label(j->rj_walk, &s)) {
-            sm_add_rlx(&j->rj_walk->w_shm->mb_labels_reaped, 1);
-        }
         if (mbufs) {
             sm_walk_clear_mbuf(sm_at(a, item));
         }
@@ -56,6 +53,19 @@ static int free_unreached(const struct sm_slab_ref *slab, void *ctx) {
         sm_crash_point(a, STEP_UNREACHED_FREED);
     }
     return 0;
+}
+
+/* Labels whose tags are gone ended with their process; their policies are not called. A death in the middle of a change
+ * of policies: what is derived from them is derived again, and every process looks at them again. */
+static void settle_labels(struct sm_walk *w) {
+    struct sm_mb_shm *shm = w->w_shm;
+    struct sm_label_census census;
+    sm_walk_labels(w, true, &census);
+    uint64_t gone = sm_load_rlx(&shm->mb_labels_made) - sm_load_rlx(&shm->mb_labels_ended);
+    sm_store_rlx(&shm->mb_labels_reaped, gone > census.lc_alive ? gone - census.lc_alive : 0);
+    sm_crash_point(w->w_arena, STEP_LABELS_SETTLED);
+    sm_store_rlx(&shm->mb_labelling, sm_mac_labelling_of(shm));
+    sm_add_acqrel(&shm->mb_policy_gen, 1);
 }
 
 void sm_reap_mbufs(struct sm_reap_job *j) {
@@ -78,5 +88,6 @@ void sm_reap_mbufs(struct sm_reap_job *j) {
     (void)sm_slab_each(j->rj_arena, 0, free_unreached, j);
     sm_walk_rebuild_sockbufs(&walk);
     sm_crash_point(j->rj_arena, STEP_SOCKBUFS_REBUILT);
+    settle_labels(&walk);
     j->rj_walk = NULL;
 }

@@ -13,6 +13,7 @@ extern "C" {
 #include "cpu.h"
 #include "dump.h"
 #include "event.h"
+#include "mac.h"
 #include "malloc.h"
 #include "mbuf.h"
 #include "queue.h"
