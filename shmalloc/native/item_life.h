@@ -82,7 +82,7 @@ static inline bool item_push(struct item_body *b) {
     sm_store_rlx(&cpu->cpu_op, z->z_op_free | SM_OP_ITEM_BITS(off));
     sm_compiler_barrier(); /* pairs with membarrier in quiesce.c */
     bool done = sm_likely(sm_load_acq(&cpu->cpu_claim) == 0) &&
-                sm_likely(sm_cache_give(z, z->z_low_held, z->z_free_delta, off, b->word));
+                sm_likely(sm_cache_give(z, z->z_low_held, SM_ST_FREE_DELTA, off, b->word));
     sm_store_rel(&cpu->cpu_op, 0);
     return done;
 }
