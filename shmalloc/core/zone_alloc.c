@@ -124,14 +124,11 @@ static enum sm_err take_raw(struct sm_zone *z, int flags, uint32_t want, uint32_
 /* ---------------------------------------------------------------- refill */
 
 /* The words of a bucket that comes into a cache, CACHED under whoever filled it, become CACHED under this CPU: the inline
- * path adds a constant to them (I6). A crash among them leaves CACHED items in no bucket: free. */
+ * path adds a constant to them (I6). The low half is the whole transition, as in cache_bulk.c, and is stored unseen: a look
+ * would wait for the lines, which another CPU often has. A crash among them leaves CACHED items in no bucket: free. */
 static void own_words(const struct sm_zone *z, const struct sm_bucket_shm *b, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t *word = (uint64_t *)(z->z_base + b->b_entry[i].e_word);
-        uint64_t w = sm_load_rlx(word);
-        if (sm_unlikely((uint32_t)w != z->z_low_cached)) {
-            sm_store_rlx(word, (w & SM_ST_GEN_MASK) | z->z_low_cached);
-        }
+    for (uint32_t i = count; i-- > 0;) {
+        sm_store_rlx((uint32_t *)(z->z_base + b->b_entry[i].e_word), z->z_low_cached);
     }
     sm_crash_point(z->z_arena, STEP_WORDS_OWNED);
 }
