@@ -59,7 +59,6 @@ static bool row_stands(const struct sm_zone *z, const struct sm_cache_shm *c, ui
  * verified before any is changed. False: not that row, or not all of it is this CPU's any more. */
 static bool push_same_row(const struct sm_zone *z, struct sm_cache_shm *c, uint32_t n, void *const *items) {
     uint8_t *const base = z->z_base;
-    const uint64_t delta = z->z_free_delta;
     const uint32_t low = z->z_low_held;
     const struct sm_entry *const row = sm_cache_entry(z, c, c->c_alloc_n);
     const struct sm_entry *e = row + n;
@@ -72,7 +71,7 @@ static bool push_same_row(const struct sm_zone *z, struct sm_cache_shm *c, uint3
     }
     for (uint32_t i = 0; i < n; i++) {
         uint64_t *word = (uint64_t *)(base + row[i].e_word);
-        sm_store_rlx(word, sm_load_rlx(word) + delta);
+        sm_store_rlx(word, sm_load_rlx(word) + SM_ST_FREE_DELTA);
     }
     sm_compiler_barrier();
     sm_store_rlx(&c->c_alloc_n, c->c_alloc_n + n);
@@ -111,7 +110,7 @@ static inline __attribute__((always_inline)) uint32_t push_some(const struct sm_
     /* Private copies of what the loop reads: its stores cannot change them, so they stay in registers. */
     uint8_t *const base = z->z_base, *const words = z->z_words;
     const uint64_t *const pagedir = z->z_pagedir;
-    const uint64_t bytes = z->z_data_bytes, delta = z->z_free_delta, first = (uint64_t)z->z_first;
+    const uint64_t bytes = z->z_data_bytes, first = (uint64_t)z->z_first;
     const uint64_t slack = z->z_stride - 1u;
     const uint32_t low = z->z_low_held;
     const uint16_t match = z->z_page_match;
@@ -138,7 +137,7 @@ static inline __attribute__((always_inline)) uint32_t push_some(const struct sm_
         }
         sm_store_rlx(&e->e_item, (sm_off_t)((uint8_t *)*items - base));
         sm_store_rlx(&e->e_word, (sm_off_t)((uint8_t *)word - base));
-        sm_store_rlx(word, st + delta);
+        sm_store_rlx(word, st + SM_ST_FREE_DELTA);
     }
     return (uint32_t)(e - from);
 }

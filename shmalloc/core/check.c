@@ -17,7 +17,7 @@ static const char *const titles[SM_INVARIANTS] = {
     "state word: legal kind; a live zone of the slab's keg unless FREE; a live CPU where the kind names one",
     "slab: header free count equals its FREE words, and the slab is on exactly the list that the count implies",
     "keg: slab, page and free counters equal the recount; slabs do not exceed the limit unless it was lowered",
-    "bucket entry: names an item that is CACHED for the bucket's zone, and that item's own state word",
+    "bucket entry: names an item CACHED for its zone (in a cache: under its CPU), and that item's own state word",
     "an item is in exactly one of slab, bucket, user, queue, ticket, mbuf or sockbuf",
     "a bucket is in exactly one of: a cache, a zone's full list, the free list",
     "free runs: each is in the bin of its length once, ends agree, neighbours of a kind are merged, totals match",

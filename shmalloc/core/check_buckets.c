@@ -25,6 +25,9 @@ static void check_entry(struct sm_check *c, uint32_t id, uint32_t i) {
     if (SM_ST_KIND(w) != SM_CACHED || SM_ST_ZONE(w) != zone) {
         sm_check_found(c, 6, "bucket %u of zone %u entry %u: item %#llx has state word %#llx, not CACHED for it", id,
                        zone, i, (unsigned long long)off, (unsigned long long)w);
+    } else if (c->c_bucket[id].b_place == SM_BK_CACHE && SM_ST_CPU(w) != c->c_bucket[id].b_cpu) {
+        sm_check_found(c, 6, "bucket %u in the cache of cpu %u entry %u: item %#llx is CACHED under cpu %u", id,
+                       c->c_bucket[id].b_cpu, i, (unsigned long long)off, SM_ST_CPU(w));
     }
 }
 

@@ -49,7 +49,7 @@
  *      I3  state word: legal kind; a live zone of the slab's keg unless FREE; a live CPU where the kind names one.
  *      I4  slab: header free count equals its FREE words, and the slab is on exactly the list that the count implies.
  *      I5  keg: slab, page and free counters equal the recount; slabs do not exceed the limit unless it was lowered.
- *      I6  bucket entry: names an item that is CACHED for the bucket's zone, and that item's own state word.
+ *      I6  bucket entry: names an item CACHED for its zone (in a cache: under its CPU), and that item's own state word.
  *      I7  an item is in exactly one of slab, bucket, user, queue, ticket, mbuf or sockbuf.
  *      I8  a bucket is in exactly one of: a cache, a zone's full list, the free list.
  *      I9  free runs: each is in the bin of its length once, ends agree, neighbours of a kind are merged, totals match.
@@ -209,6 +209,7 @@ _Static_assert(sizeof(struct sm_header_shm) <= SM_PAGE, "layout");
  *      TICKETED      in transit, cpu = sender    whoever adopts it, by compare-and-swap
  *      ATTACHED      reached from mbufs or a     whoever holds what reaches it, inside an operation, and for storage that
  *                    sockbuf, cpu = none         several reach whoever gives up the last reference (layout_mbuf.h)
+ *  A CACHED word names the CPU in whose cache its bucket is, or was before it came to the zone's list (I6).
  *  The generation grows by one each time the item leaves its user: to a bucket or a slab, into a queue, into a ticket. A
  *  handle carries the generation it was made under, so a handle of an earlier life is told apart.
  */
@@ -233,6 +234,9 @@ enum sm_kind { SM_FREE = 1, SM_CACHED, SM_CONSTRUCTING, SM_HELD, SM_QUEUED, SM_T
 #define SM_ST_ZONE(w) ((uint32_t)(((w) >> SM_ST_ZONE_SHIFT) & SM_ST_ZONE_MASK))
 #define SM_ST_CPU(w) ((uint32_t)(((w) >> SM_ST_CPU_SHIFT) & SM_ST_CPU_MASK))
 #define SM_ST_GEN(w) ((uint32_t)((w) >> SM_ST_GEN_SHIFT))
+/* Added to a word: CACHED becomes HELD by the same CPU; HELD becomes CACHED by it, one generation later. */
+#define SM_ST_CACHED_TO_HELD ((uint64_t)SM_HELD - SM_CACHED)
+#define SM_ST_FREE_DELTA (SM_ST_GEN_ONE - SM_ST_CACHED_TO_HELD)
 
 /* ---------------------------------------------------------------- the truth: page directory */
 
@@ -352,7 +356,8 @@ _Static_assert(sizeof(struct sm_cache_shm) == 128, "layout");
 
 /* ---------------------------------------------------------------- CPU slots */
 
-/*  OP WORD: {operand: 48, zone or queue: 8 + 4, op: 4 + ...}: what the CPU is about to do, 0 when nothing.
+/*  OP WORD: {operand: 48, zone or queue: 8 + 4, op: 4 + ...}: what the CPU is about to do, 0 when nothing. An ALLOC or a
+ *  FREE without an operand is of a zone that does not keep: recovery frees what it finds HELD, seen by a user or not.
  *      63                        16 15       4 3..0
  *      +---------------------------+----------+----+
  *      | item offset / 8, or page  | zone id  | op |

@@ -270,9 +270,8 @@ static enum sm_err last_free(struct sm_mb *mb, const struct last *l) {
     struct sm_arena *a = mb->mb_arena;
     enum sm_err err = SM_OK;
     if (l->l_word) {
-        return sm_cache_free_raw(l->l_zone, l->l_item, l->l_word)
-                   ? SM_OK
-                   : sm_zone_free(l->l_zone, sm_at(a, l->l_item + l->l_zone->z_item_off), NULL);
+        void *mem = sm_at(a, l->l_item);
+        return sm_cache_free_raw(l->l_zone, mem, l->l_word) ? SM_OK : sm_zone_free(l->l_zone, mem, NULL);
     }
     if (l->l_ref.xr_free != 0 && l->l_ref.xr_free <= SM_EXTFREES) {
         uint32_t i = l->l_ref.xr_free - 1;

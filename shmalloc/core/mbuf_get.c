@@ -99,11 +99,9 @@ static inline bool type_plain(int type, uint32_t flags) {
 }
 
 static inline struct mbuf *get(struct sm_mb *mb, int how, int type, uint32_t flags) {
-    struct sm_zone *z = mb->mb_zone[SM_MBZ_MBUF];
-    struct sm_entry e;
+    struct mbuf *m;
     if (sm_likely(type_plain(type, flags)) && !(flags & M_PKTHDR && sm_mac_labelling(mb)) &&
-        sm_likely(sm_cache_alloc_raw(z, z->z_low_held, &e))) {
-        struct mbuf *m = m_at(mb, e.e_item);
+        sm_likely((m = sm_cache_alloc_raw(mb->mb_zone[SM_MBZ_MBUF])) != NULL)) {
         header_plain(mb, m, flags, type);
         return m;
     }
@@ -119,11 +117,9 @@ struct mbuf *m_gethdr(struct sm_mb *mb, int how, int type) {
 }
 
 struct mbuf *m_getcl(struct sm_mb *mb, int how, int type, uint32_t flags) {
-    struct sm_zone *z = mb->mb_zone[SM_MBZ_PACKET];
-    struct sm_entry e;
+    struct mbuf *m;
     if (sm_likely(type_plain(type, flags)) && !(flags & M_PKTHDR && sm_mac_labelling(mb)) &&
-        sm_likely(sm_cache_alloc_raw(z, z->z_low_held, &e))) {
-        struct mbuf *m = m_at(mb, e.e_item);
+        sm_likely((m = sm_cache_alloc_raw(mb->mb_zone[SM_MBZ_PACKET])) != NULL)) {
         m->m_next = 0;
         m->m_nextpkt = 0;
         m_set(m, m->m_ext.me_buf, 0);
@@ -250,12 +246,12 @@ struct mbuf *m_getm2(struct sm_mb *mb, struct mbuf *m, uint32_t len, int how, in
 
 /* Into the cache, when nothing hangs on it. The word was seen to be HELD by this CPU: nobody else changes it. */
 static inline bool put_fast(struct sm_mb *mb, struct mbuf *m, struct sm_zone *z) {
-    uint64_t *word = sm_cache_word_below(z, m, z->z_raw_bytes);
+    uint64_t *word = sm_cache_word_below(z, m, z->z_raw_bytes, MSIZE);
     if (sm_unlikely(word == NULL) || sm_unlikely((uint32_t)sm_load_rlx(word) != z->z_low_held)) {
         return false;
     }
     m->m_next = 0; /* I18: nothing in a cache reaches anything but its own cluster */
-    return sm_cache_free_raw(z, m_off(mb, m), word);
+    return sm_cache_free_raw(z, m, word);
 }
 
 static inline bool counter_one(const struct sm_mb *mb, const struct mbuf *m) {

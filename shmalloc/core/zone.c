@@ -32,6 +32,7 @@ static void handle_bind(struct sm_zone *z) {
     z->z_cpu = a->a_cpu;
     z->z_cache = orphan ? NULL : sm_cache_of(a, cpu, z->z_id); /* never followed: the orphan's claim is always raised */
     z->z_low_held = (uint32_t)SM_ST_LOW(SM_HELD, z->z_id, cpu);
+    z->z_stride_held = z->z_stride | (uint64_t)z->z_low_held << 32;
     z->z_low_cached = (uint32_t)SM_ST_LOW(SM_CACHED, z->z_id, cpu);
     z->z_low_constructing = (uint32_t)SM_ST_LOW(SM_CONSTRUCTING, z->z_id, cpu);
     if (!orphan && z->z_cache->c_zone_gen != z->z_gen) {
@@ -46,8 +47,8 @@ static void handle_bind(struct sm_zone *z) {
     bool raw = a->a_hooks.h_mask == 0 && !a->a_fenced &&
                !(z->z_flags & (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_MALLOC));
     z->z_raw_cpu = raw ? z->z_cpu : &a->a_orphan;
+    z->z_inline_cpu = z->z_flags & SM_ZONE_KEEP ? &a->a_orphan : z->z_fast_cpu;
     sm_zone_widen(z);
-    z->z_free_delta = SM_ST_GEN_ONE + z->z_low_cached - z->z_low_held;
 }
 
 static bool fills_slab(const struct sm_keg_shm *k) {
@@ -87,7 +88,7 @@ static void handle_fill(struct sm_zone *z, struct sm_arena *a, uint32_t id) {
 
 /* A handle whose zone is gone: every fast path fails, every slow one finds the other generation. */
 static void handle_disable(struct sm_zone *z) {
-    z->z_cpu = z->z_fast_cpu = z->z_raw_cpu = &z->z_arena->a_orphan;
+    z->z_cpu = z->z_fast_cpu = z->z_inline_cpu = z->z_raw_cpu = &z->z_arena->a_orphan;
     z->z_fast_bytes = z->z_raw_bytes = 0;
     z->z_plain = false;
 }

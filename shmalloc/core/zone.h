@@ -33,17 +33,18 @@ struct sm_zone_row {
 
 /* Process-local handle of a zone; one per zone and attachment. The first lines are what the fast path reads. */
 struct sm_zone {
-    struct sm_cpu_shm *z_fast_cpu; /* z_cpu for a plain zone, else a slot whose claim is always raised */
+    struct sm_cpu_shm *z_fast_cpu;  /* z_cpu for a plain zone, else a slot whose claim is always raised */
     struct sm_cache_shm *z_cache;
     uint8_t *z_base;
     uint64_t z_op_alloc, z_op_free;
     uint32_t z_low_held, z_low_cached; /* low half of state words with this CPU in them */
-    uint64_t z_free_delta;             /* HELD by this CPU + delta = CACHED by it, one generation later */
+    struct sm_cpu_shm *z_inline_cpu; /* z_fast_cpu, but for a zone that keeps: a slot whose claim is always raised */
     uint8_t *z_first;                  /* where the first item could be: data region + z_item_off */
     uint64_t z_fast_bytes;             /* z_data_bytes for a plain zone, else 0 */
     uint64_t *z_pagedir;
     uint8_t *z_words; /* meta region + k_words_off */
     uint32_t z_stride, z_items;
+    uint64_t z_stride_held; /* z_stride, and z_low_held in the high half: an inline free reads both at once */
     uint16_t z_page_match; /* low 16 bits of a page entry of this keg */
     uint8_t z_shift;       /* log2(stride) when whole strides fill the slab, else 0 */
     bool z_plain;          /* no ctor, dtor, debug, run or fence: the inline paths may do everything */

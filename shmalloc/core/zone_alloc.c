@@ -13,7 +13,14 @@
 #include "tunable.h"
 #include "zone_impl.h"
 
-enum zone_alloc_step { STEP_RAW_TAKEN = 0x300, STEP_RAW_SHARED, STEP_BUCKET_SWAPPED, STEP_CONSTRUCTED, STEP_REFUSED };
+enum zone_alloc_step {
+    STEP_RAW_TAKEN = 0x300,
+    STEP_RAW_SHARED,
+    STEP_BUCKET_SWAPPED,
+    STEP_CONSTRUCTED,
+    STEP_REFUSED,
+    STEP_WORDS_OWNED
+};
 
 enum sm_err sm_zone_enter(struct sm_zone *z, uint64_t opword) {
     struct sm_arena *a = z->z_arena;
@@ -118,6 +125,16 @@ static enum sm_err take_raw(struct sm_zone *z, int flags, uint32_t want, uint32_
 
 /* ---------------------------------------------------------------- refill */
 
+/* The words of a bucket that comes into a cache, CACHED under whoever filled it, become CACHED under this CPU: the inline
+ * path adds a constant to them (I6). The low half is the whole transition, as in cache_bulk.c, and is stored unseen: a look
+ * would wait for the lines, which another CPU often has. A crash among them leaves CACHED items in no bucket: free. */
+static void own_words(const struct sm_zone *z, const struct sm_bucket_shm *b, uint32_t count) {
+    for (uint32_t i = count; i-- > 0;) {
+        sm_store_rlx((uint32_t *)(z->z_base + b->b_entry[i].e_word), z->z_low_cached);
+    }
+    sm_crash_point(z->z_arena, STEP_WORDS_OWNED);
+}
+
 /* In a section: a full bucket of the zone becomes the alloc bucket. */
 static bool refill_from_shelf(struct sm_zone *z) {
     struct sm_cache_shm *c = z->z_cache;
@@ -130,6 +147,7 @@ static bool refill_from_shelf(struct sm_zone *z) {
     for (uint32_t i = 0; i < count; i++) { /* often another CPU freed them: its lines are asked for together */
         __builtin_prefetch(z->z_base + b->b_entry[i].e_word, 1);
     }
+    own_words(z, b, count);
     sm_off_t empty = c->c_alloc;
     /* A crash between the lines leaves buckets that nothing points at, with items that are CACHED: both are rebuilt. */
     c->c_alloc = full;
@@ -364,6 +382,11 @@ enum sm_err sm_zone_alloc(struct sm_zone *z, int flags, void *arg, int64_t timeo
         void *mem = sm_cache_alloc(z);
         if (sm_likely(mem != NULL)) {
             *item = mem;
+            return SM_OK;
+        }
+        struct sm_entry e;
+        if (z->z_plain && z->z_flags & SM_ZONE_KEEP && sm_cache_pop(z, z->z_low_held, &e)) {
+            *item = z->z_base + e.e_item; /* the path of zones that keep: the op word names the item */
             return SM_OK;
         }
     }

@@ -61,6 +61,45 @@ TEST(a_pop_makes_the_word_held_and_a_push_starts_a_new_generation) {
     release(z, item);
 }
 
+TEST(a_bucket_that_another_cpu_filled_becomes_this_cpus_own) {
+    struct sm_arena *b = harness_attach(h, "second");
+    struct sm_zone *z = harness_zone(h->h_arena, "z", 64, 0), *y = harness_open_zone(b, "z");
+    void *item[400];
+    for (int i = 0; i < 400; i++) {
+        item[i] = alloc(z);
+    }
+    for (int i = 0; i < 400; i++) {
+        release(z, item[i]);
+    }
+    EXPECT_GT(z->z_shm->z_full_count, 0);
+    release(y, alloc(y)); /* takes a full bucket from the zone's list */
+    EXPECT_EQ(harness_findings(b, true), 0);
+    uint32_t n = y->z_cache->c_alloc_n;
+    EXPECT_GT(n, 8);
+    for (uint32_t i = 0; i < n; i++) {
+        item[i] = sm_cache_alloc(y);
+        EXPECT_TRUE(item[i] != NULL);
+        EXPECT_EQ((uint32_t)*sm_cache_word(y, item[i]), SM_ST_LOW(SM_HELD, y->z_id, b->a_cpu_id));
+    }
+    EXPECT_EQ(harness_findings(b, true), 0);
+    for (uint32_t i = 0; i < n; i++) {
+        EXPECT_TRUE(sm_cache_free(y, item[i]));
+    }
+}
+
+TEST(a_zone_that_keeps_names_its_items_and_takes_no_inline_path) {
+    struct sm_zone *z = harness_zone(h->h_arena, "z", 64, SM_ZONE_KEEP);
+    release(z, alloc(z));
+    uint32_t n = z->z_cache->c_alloc_n;
+    EXPECT_TRUE(sm_cache_alloc(z) == NULL);
+    EXPECT_EQ(z->z_cache->c_alloc_n, n);
+    void *item = alloc(z); /* by the call, and still from the bucket */
+    EXPECT_EQ(z->z_cache->c_alloc_n, n - 1);
+    EXPECT_FALSE(sm_cache_free(z, item));
+    release(z, item);
+    EXPECT_EQ(z->z_cache->c_alloc_n, n);
+}
+
 TEST(the_op_word_is_clear_after_every_fast_call) {
     struct sm_zone *z = harness_zone(h->h_arena, "z", 64, 0);
     release(z, alloc(z));

@@ -205,6 +205,7 @@ TEST(i6_names_a_bucket_entry_that_is_no_cached_item_of_its_zone) {
     DAMAGE(&w, b->b_entry[0].e_item, b->b_entry[0].e_item + 16, 6, I(7));
     uint64_t *word = sm_at(w.w_arena, b->b_entry[1].e_word);
     DAMAGE(&w, *word, (*word & SM_ST_GEN_MASK) | SM_ST_LOW(SM_CACHED, w.w_second->z_id, 0), 6, 0);
+    DAMAGE(&w, *word, *word ^ 1ull << SM_ST_CPU_SHIFT, 6, I(3)); /* another CPU's, in this one's cache */
     struct sm_zone_shm *z = w.w_zone->z_shm;
     EXPECT_NE(z->z_full, 0);
     DAMAGE(&w, w.w_arena->a_buckets[z->z_full - 1].b_count, 1000, 6, I(7) | I(8));

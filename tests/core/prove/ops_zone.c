@@ -19,6 +19,20 @@ static void world_full_slab(struct prove_cpu *s) {
     prove_hold(s, 0, z->z_items);
 }
 
+/* Full buckets of the survivor's on the zone's list: the victim's refill makes their words its own, one by one. */
+static void world_shelf(struct prove_cpu *s) {
+    struct sm_zone *z = prove_zone(s, 0, &(struct sm_zone_params){.zp_name = "plain", .zp_bytes = ITEM_BYTES}, 512);
+    void *items[400];
+    prove_hold(s, 0, 3);
+    for (int i = 0; i < 400; i++) {
+        items[i] = prove_alloc(s, 0);
+    }
+    for (int i = 0; i < 400; i++) {
+        MUST_OK(sm_zone_free(z, items[i], NULL));
+    }
+    MUST(z->z_shm->z_full_count > 0);
+}
+
 static void world_nothing_yet(struct prove_cpu *s) {
     prove_zone(s, 0, &(struct sm_zone_params){.zp_name = "plain", .zp_bytes = ITEM_BYTES}, LIMIT);
 }
@@ -62,6 +76,7 @@ static void run_free_several(struct prove_cpu *v) {
 PROVE_OP(alloc, "alloc", .o_world = world_plain, .o_setup = setup_warm, .o_run = run_alloc)
 PROVE_OP(free, "free", .o_world = world_plain, .o_setup = setup_holding, .o_run = run_free)
 PROVE_OP(refill, "refill", .o_world = world_plain, .o_run = run_alloc)
+PROVE_OP(refill_shelf, "refill-from-shelf", .o_world = world_shelf, .o_run = run_alloc)
 PROVE_OP(alloc_several, "alloc-several", .o_world = world_plain, .o_run = run_alloc_several)
 PROVE_OP(free_several, "free-several", .o_world = world_plain, .o_setup = setup_holding, .o_run = run_free_several)
 PROVE_OP(slab_create, "slab-create", .o_world = world_full_slab, .o_run = run_alloc)
