@@ -213,7 +213,7 @@ static inline bool sm_cache_push(struct sm_zone *z, uint32_t low, sm_off_t item,
  * z_fast_bytes is 0: both go slow without a test of their own.
  * What these two spend is loads and stores, so there is none that could be spared: the op words are constants, z_base is
  * read once (after a barrier it would be read again), and so are the two numbers in z_stride_held. */
-static inline void *sm_cache_alloc_as(struct sm_zone *z, struct sm_cpu_shm *cpu) {
+static inline void *sm_cache_alloc_as(struct sm_zone *z, struct sm_cpu_shm *cpu, uint64_t **word) {
     uint8_t *const base = z->z_base;
     sm_cache_say(cpu, SM_OPWORD(SM_OP_ALLOC, 0, 0));
     sm_compiler_barrier(); /* pairs with membarrier in quiesce.c */
@@ -224,7 +224,8 @@ static inline void *sm_cache_alloc_as(struct sm_zone *z, struct sm_cpu_shm *cpu)
             n--;
             const struct sm_entry *e = sm_cache_entry_at(base, c, n);
             const sm_off_t item = e->e_item;
-            sm_cache_hold((uint64_t *)(base + e->e_word));
+            *word = (uint64_t *)(base + e->e_word);
+            sm_cache_hold(*word);
             sm_compiler_barrier(); /* the word before the count, as seen after a kill */
             sm_store_rlx(&c->c_alloc_n, n);
             sm_bump(&c->c_allocs, 1);
@@ -248,7 +249,8 @@ static inline bool sm_cache_free_as(struct sm_zone *z, struct sm_cpu_shm *cpu, u
 }
 
 static inline void *sm_cache_alloc(struct sm_zone *z) {
-    return sm_cache_alloc_as(z, z->z_inline_cpu);
+    uint64_t *word;
+    return sm_cache_alloc_as(z, z->z_inline_cpu, &word);
 }
 
 static inline bool sm_cache_free(struct sm_zone *z, void *mem) {
@@ -257,9 +259,9 @@ static inline bool sm_cache_free(struct sm_zone *z, void *mem) {
     return sm_likely(word != NULL) && sm_cache_free_as(z, z->z_inline_cpu, (uint32_t)(stride_held >> 32), mem, word);
 }
 
-/* The same for a caller that does itself what the zone's native ctor and dtor would do (mbuf_get.c); word: the item's. */
-static inline void *sm_cache_alloc_raw(struct sm_zone *z) {
-    return sm_cache_alloc_as(z, z->z_raw_cpu);
+/* The same for a caller that does itself what the zone's native ctor and dtor would do (mbuf_cached.h); word: the item's. */
+static inline void *sm_cache_alloc_raw(struct sm_zone *z, uint64_t **word) {
+    return sm_cache_alloc_as(z, z->z_raw_cpu, word);
 }
 
 static inline bool sm_cache_free_raw(struct sm_zone *z, void *mem, uint64_t *word) {

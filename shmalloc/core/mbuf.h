@@ -21,6 +21,7 @@ struct sm_mb {
     struct sm_zone *mb_zone[SM_MBZ_COUNT];
     enum sm_err mb_err;      /* why the last call failed */
     uint64_t mb_first;       /* data region: lowest offset of an mbuf */
+    uint64_t mb_meta, mb_meta_bytes; /* where reference counters of clusters are */
     uint32_t mb_policy_gen;  /* of the policies below; mac.c */
     uint32_t mb_policy_live; /* bit i: there is a policy i */
     uint32_t mb_policy_lost; /* bit i: it has a callback that this process cannot find */

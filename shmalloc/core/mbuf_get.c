@@ -1,4 +1,4 @@
-/* mbuf_get.c - getting mbufs and giving them back. The inline paths do what the native ctors and dtors of mbuf_zone.c
+/* mbuf_get.c - getting mbufs and giving them back. The inline paths (mbuf_cached.h) do what the native ctors and dtors of mbuf_zone.c
  * would do; with hooks armed, labels on or a fenced arena those run instead. Takes no lock itself. After uipc_mbuf.c.
  *
  * Crash windows of the inline paths: between the pop and the header's first store the mbuf is HELD with the header of its
@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "mbuf_cached.h"
 #include "mbuf_impl.h"
 #include "mbuf_zone.h"
 #include "zone_impl.h"
@@ -62,19 +63,6 @@ enum sm_err sm_mb_held(const struct sm_mb *mb, const void *item, enum sm_mb_zone
 
 /* ---------------------------------------------------------------- getting */
 
-static inline void header_plain(const struct sm_mb *mb, struct mbuf *m, uint32_t flags, int type) {
-    m->m_next = 0;
-    m->m_nextpkt = 0;
-    m->m_flags = flags;
-    m->m_type = (uint32_t)type;
-    if (flags & M_PKTHDR) {
-        m->m_pkthdr = (struct sm_pkthdr){0};
-        m_set(m, m_off(mb, m->m_pktdat), 0);
-    } else {
-        m_set(m, m_off(mb, m->m_dat), 0);
-    }
-}
-
 /* Through the zone and its ctor: every hook, limit and label. */
 static struct mbuf *get_slow(struct sm_mb *mb, enum sm_mb_zone which, int how, int type, uint32_t flags) {
     struct sm_mb_args args = {.ma_mb = mb, .ma_flags = flags, .ma_type = type};
@@ -94,18 +82,10 @@ static struct mbuf *get_slow(struct sm_mb *mb, enum sm_mb_zone which, int how, i
     return err == SM_OK ? mem : sm_mb_fail(mb, err);
 }
 
-static inline bool type_plain(int type, uint32_t flags) {
-    return (unsigned)type - 1 < MT_NTYPES - 1 && (flags & ~(M_COPYFLAGS & ~M_EXT)) == 0;
-}
-
 static inline struct mbuf *get(struct sm_mb *mb, int how, int type, uint32_t flags) {
-    struct mbuf *m;
-    if (sm_likely(type_plain(type, flags)) && !(flags & M_PKTHDR && sm_mac_labelling(mb)) &&
-        sm_likely((m = sm_cache_alloc_raw(mb->mb_zone[SM_MBZ_MBUF])) != NULL)) {
-        header_plain(mb, m, flags, type);
-        return m;
-    }
-    return get_slow(mb, SM_MBZ_MBUF, how, type, flags);
+    uint64_t *word;
+    struct mbuf *m = m_get_cached(mb, type, flags, &word);
+    return sm_likely(m != NULL) ? m : get_slow(mb, SM_MBZ_MBUF, how, type, flags);
 }
 
 struct mbuf *m_get(struct sm_mb *mb, int how, int type) {
@@ -117,20 +97,9 @@ struct mbuf *m_gethdr(struct sm_mb *mb, int how, int type) {
 }
 
 struct mbuf *m_getcl(struct sm_mb *mb, int how, int type, uint32_t flags) {
-    struct mbuf *m;
-    if (sm_likely(type_plain(type, flags)) && !(flags & M_PKTHDR && sm_mac_labelling(mb)) &&
-        sm_likely((m = sm_cache_alloc_raw(mb->mb_zone[SM_MBZ_PACKET])) != NULL)) {
-        m->m_next = 0;
-        m->m_nextpkt = 0;
-        m_set(m, m->m_ext.me_buf, 0);
-        m->m_flags = flags | M_EXT;
-        m->m_type = (uint32_t)type;
-        if (sm_likely(flags & M_PKTHDR)) {
-            m->m_pkthdr = (struct sm_pkthdr){0};
-        }
-        return m;
-    }
-    return get_slow(mb, SM_MBZ_PACKET, how, type, flags);
+    uint64_t *word;
+    struct mbuf *m = m_getcl_cached(mb, type, flags, &word);
+    return sm_likely(m != NULL) ? m : get_slow(mb, SM_MBZ_PACKET, how, type, flags);
 }
 
 static bool cluster_zone(uint32_t size, enum sm_mb_zone *which) {
@@ -244,25 +213,7 @@ struct mbuf *m_getm2(struct sm_mb *mb, struct mbuf *m, uint32_t len, int how, in
 
 /* ---------------------------------------------------------------- giving back */
 
-/* Into the cache, when nothing hangs on it. The word was seen to be HELD by this CPU: nobody else changes it. */
-static inline bool put_fast(struct sm_mb *mb, struct mbuf *m, struct sm_zone *z) {
-    uint64_t *word = sm_cache_word_below(z, m, z->z_raw_bytes, MSIZE);
-    if (sm_unlikely(word == NULL) || sm_unlikely((uint32_t)sm_load_rlx(word) != z->z_low_held)) {
-        return false;
-    }
-    m->m_next = 0; /* I18: nothing in a cache reaches anything but its own cluster */
-    return sm_cache_free_raw(z, m, word);
-}
-
-static inline bool counter_one(const struct sm_mb *mb, const struct mbuf *m) {
-    const struct sm_arena *a = mb->mb_arena;
-    uint64_t at = m->m_ext.me_cnt - (uint64_t)(a->a_meta - a->a_base);
-    /* Only read, and only inside the arena: what an overrun left here decides between fast and slow, no more. Acquire:
-     * pairs with the release of the reference that was given up last. */
-    return sm_likely(at < a->a_data_off) && at % 4 == 0 && sm_load_acq((uint32_t *)sm_at(a, m->m_ext.me_cnt)) == 1;
-}
-
-static enum sm_err free_slow(struct sm_mb *mb, struct mbuf *m, bool tagged) {
+static enum sm_err free_slow(struct sm_mb *mb, struct mbuf *m, bool tags) {
     uint64_t *word = NULL;
     bool keep = false;
     enum sm_err err = sm_mb_held(mb, m, SM_MBZ_MBUF, &word), damage = SM_OK;
@@ -275,7 +226,7 @@ static enum sm_err free_slow(struct sm_mb *mb, struct mbuf *m, bool tagged) {
             return err;
         }
         damage = err; /* what it said about its storage made no sense: the mbuf itself can go, the storage is left */
-        if (!tagged && put_fast(mb, m, mb->mb_zone[keep ? SM_MBZ_PACKET : SM_MBZ_MBUF])) {
+        if (!tags && sm_mb_put(m, mb->mb_zone[keep ? SM_MBZ_PACKET : SM_MBZ_MBUF])) {
             return damage;
         }
     }
@@ -287,36 +238,36 @@ static enum sm_err free_slow(struct sm_mb *mb, struct mbuf *m, bool tagged) {
     return err == SM_OK ? damage : err;
 }
 
+static bool tagged(const struct mbuf *m) {
+    return m->m_flags & M_PKTHDR && m->m_pkthdr.ph_tags != 0;
+}
+
 enum sm_err m_free(struct sm_mb *mb, struct mbuf *m, struct mbuf **next) {
     if (m == NULL) {
         return SM_OK;
     }
-    sm_off_t link = m->m_next;
-    uint32_t flags = m->m_flags;
-    bool tagged = flags & M_PKTHDR && m->m_pkthdr.ph_tags != 0, done = false;
     if (next != NULL) {
         mb->mb_err = SM_OK;
-        *next = m_follow(mb, link);
+        *next = m_follow(mb, m->m_next);
     }
-    if (sm_likely(!tagged)) {
-        if (!(flags & M_EXT)) {
-            done = put_fast(mb, m, mb->mb_zone[SM_MBZ_MBUF]);
-        } else if (m->m_ext.me_type == EXT_PACKET && counter_one(mb, m)) {
-            done = put_fast(mb, m, mb->mb_zone[SM_MBZ_PACKET]);
-        }
-    }
-    return sm_likely(done) ? SM_OK : free_slow(mb, m, tagged);
+    return sm_likely(m_free_cached(mb, m)) ? SM_OK : free_slow(mb, m, tagged(m));
 }
 
 enum sm_err m_freem(struct sm_mb *mb, struct mbuf *m) {
-    enum sm_err err = SM_OK;
-    while (m != NULL && err == SM_OK) {
-        err = m_free(mb, m, &m);
-        if (err == SM_OK && m == NULL) {
-            err = mb->mb_err; /* a link that led nowhere */
+    while (m != NULL) {
+        sm_off_t link = m->m_next;
+        enum sm_err err;
+        if (sm_unlikely(!m_free_cached(mb, m)) && (err = free_slow(mb, m, tagged(m))) != SM_OK) {
+            return err;
+        }
+        if (sm_likely(link == 0)) {
+            return SM_OK;
+        }
+        if ((m = m_follow(mb, link)) == NULL) {
+            return mb->mb_err; /* a link that led nowhere */
         }
     }
-    return err;
+    return SM_OK;
 }
 
 enum sm_err sm_mb_free_item(struct sm_arena *a, void *m) {

@@ -315,6 +315,8 @@ static enum sm_err handle_new(struct sm_arena *a, struct sm_mb_shm *shm, struct 
     mb->mb_shm = shm;
     mb->mb_base = a->a_base;
     mb->mb_first = a->a_data_off;
+    mb->mb_meta = sm_off_of(a, a->a_meta);
+    mb->mb_meta_bytes = a->a_data_off - mb->mb_meta;
     *out = mb;
     return SM_OK;
 }

@@ -16,6 +16,7 @@ extern "C" {
 #include "mac.h"
 #include "malloc.h"
 #include "mbuf.h"
+#include "mbuf_cached.h"
 #include "queue.h"
 #include "reap.h"
 #include "stats.h"

@@ -27,6 +27,8 @@ CASES: tuple[Case, ...] = (
     Case("c.pair", "C: allocate and free 2 KiB, a pair", "ns"),
     Case("c.singles", "C: 64 single allocations, then 64 single frees, an item", "ns"),
     Case("c.bulk", "C: 64 at a time, allocate and free, an item", "ns"),
+    Case("c.getcl", "C: an mbuf with its cluster, got and freed", "ns"),
+    Case("c.mcopy", "C: a copy of a packet that shares the cluster, and its end", "ns"),
     Case("c.cross", "C: allocate in one process, free in another, an item", "ns", paired=True),
     Case("c.cross_bulk", "C: the same with bulk calls, an item", "ns", paired=True),
     Case("c.first_use", "C: first use of an item of 2 KiB, its page touched", "ns"),

@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 
 from workloads.bench.build import Unavailable, build_program, find_compiler, pkg_config
-from workloads.bench.targets import BULK, DPDK, GLIBC, INLINE, INTOLERANT, PAUSE, PAUSE_P99, WAIT, WAIT_P99
+from workloads.bench.targets import (
+    BARE_ZONE, BULK, CLGET, COPYPACKET, DPDK, GETCL, GLIBC, INLINE, INTOLERANT, PAUSE, PAUSE_P99, PKTMBUF, WAIT, WAIT_P99,
+)  # fmt: skip
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -62,7 +64,7 @@ def _malloc(library: str | None, package: str) -> Callable[[Path], Launch]:
 def _dpdk(cache: Path) -> Launch:
     flags = pkg_config("libdpdk", package="libdpdk-dev")
     program = build_program(
-        "peer_dpdk.c", cache=cache, flags=flags, libraries=("-lrte_mempool", "-lrte_ring", "-lrte_eal")
+        "peer_dpdk.c", cache=cache, flags=flags, libraries=("-lrte_mbuf", "-lrte_mempool", "-lrte_ring", "-lrte_eal")
     )
     return Launch(program)
 
@@ -122,11 +124,23 @@ NATIVES: tuple[Native, ...] = (
             Question("recover.cost", INLINE, "pair"),
         ),
     ),
+    Native(
+        "ours_mbuf",
+        _ours("ours_mbuf.c"),
+        (
+            Question("c.getcl", GETCL, "inline"),
+            Question("c.getcl", "m_getcl + m_freem, calls", "getcl"),
+            Question("c.getcl", CLGET, "clget"),
+            Question("c.getcl", BARE_ZONE, "zone"),
+            Question("c.mcopy", COPYPACKET, "copy"),
+        ),
+    ),
     Native("ours_pair_intolerant", _intolerant, (Question("recover.cost", INTOLERANT, "pair"),)),
     Native("ours_recover", _ours("ours_recover.c"), _recovery_questions()),
     Native("glibc", _malloc(None, "libc6"), _malloc_questions(GLIBC)),
     Native("dpdk", _dpdk, (
         Question("c.pair", DPDK, "pair"),
+        Question("c.getcl", PKTMBUF, "packet", "rte_pktmbuf_alloc and _free"),
         Question("c.bulk", DPDK, "bulk"),
         Question("c.cross", DPDK, "cross", "fork, a cache each, rte_ring by 64"),
         Question("c.cross_bulk", DPDK, "cross_bulk", "fork, a cache each, rte_ring by 64"),

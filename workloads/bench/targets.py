@@ -36,6 +36,11 @@ PAUSE_P99 = "shmalloc, the same pause, 99 of 100"
 QUEUE = "shmalloc, queue"
 DPDK = "DPDK rte_mempool"
 GLIBC = "glibc malloc"
+GETCL = "m_getcl + m_freem, inline path"
+CLGET = "m_gethdr + m_clget + m_freem"
+BARE_ZONE = "a bare 2 KiB zone pair"
+COPYPACKET = "m_copypacket + m_freem"
+PKTMBUF = "DPDK rte_pktmbuf"
 DROPPED = "zone.alloc() dropped"
 FREED = "zone.alloc().free()"
 BYTEARRAY = "bytearray(2048)"
@@ -59,6 +64,9 @@ TARGETS: tuple[Target, ...] = (
     Target("recover.100k", WAIT, None, "at_most", 5000.0),
     Target("recover.100k", WAIT_P99, None, "at_most", 5000.0),
     Target("recover.alone", WAIT, None, "at_most", 5000.0),
+    Target("c.getcl", GETCL, BARE_ZONE, "ratio_at_most", 2.0),
+    Target("c.getcl", GETCL, CLGET, "times_faster", 1.5),
+    Target("c.getcl", GETCL, PKTMBUF, "ratio_at_most", 2.0),
     Target("py.pair", DROPPED, BYTEARRAY, "ratio_at_most", 0.6),
     Target("py.pair", DROPPED, BARE, "ratio_at_most", 1.6),
     Target("py.pair", FREED, BYTEARRAY, "ratio_at_most", 0.8),

@@ -1,4 +1,4 @@
-/* peer_dpdk.c - DPDK's rte_mempool with its per-lcore cache, and rte_ring between two processes.
+/* peer_dpdk.c - DPDK's rte_mempool with its per-lcore cache, rte_pktmbuf on it, and rte_ring between two processes.
  * Needs no huge pages and no privileges: the memory is one memfd, mapped shared. The second process is a fork that
  * takes an lcore number of its own, and with it a mempool cache of its own: what a secondary process would do, which
  * DPDK itself supports only with huge pages. Source: DPDK Programmer's Guide, "Memory Pool Library", "Ring Library".
@@ -10,6 +10,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
+#include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <rte_ring.h>
 
@@ -20,6 +21,7 @@
 
 static struct rte_mempool *items;
 static struct rte_ring *ring;
+static struct rte_mempool *packets;
 
 static bool pair_batch(void *ctx, uint64_t n) {
     struct rte_mempool *mp = ctx;
@@ -30,6 +32,19 @@ static bool pair_batch(void *ctx, uint64_t n) {
         }
         bench_use(p);
         rte_mempool_put(mp, p);
+    }
+    return true;
+}
+
+static bool packet_batch(void *ctx, uint64_t n) {
+    struct rte_mempool *mp = ctx;
+    for (uint64_t i = 0; i < n; i++) {
+        struct rte_mbuf *m = rte_pktmbuf_alloc(mp);
+        if (m == NULL) {
+            return false;
+        }
+        bench_use(m);
+        rte_pktmbuf_free(m);
     }
     return true;
 }
@@ -147,6 +162,10 @@ static double run_pair(void) {
     return bench_best(pair_batch, items);
 }
 
+static double run_packet(void) {
+    return bench_best(packet_batch, packets);
+}
+
 static double run_bulk(void) {
     return bench_best(bulk_batch, items);
 }
@@ -159,8 +178,11 @@ static double run_cross_bulk(void) {
     return duo_best(&cross_bulk_work, NULL, CROSS_ITEMS);
 }
 
-static const struct bench_case cases[] = {
-    {"pair", run_pair}, {"bulk", run_bulk}, {"cross", run_cross}, {"cross_bulk", run_cross_bulk}};
+static const struct bench_case cases[] = {{"pair", run_pair},
+                                          {"packet", run_packet},
+                                          {"bulk", run_bulk},
+                                          {"cross", run_cross},
+                                          {"cross_bulk", run_cross_bulk}};
 
 int main(int argc, char **argv) {
     bench_arguments(argc, argv);
@@ -182,8 +204,10 @@ int main(int argc, char **argv) {
     }
     items = rte_mempool_create("items", ITEMS, BENCH_ITEM_BYTES, CACHE, 0, NULL, NULL, NULL, NULL, SOCKET_ID_ANY, 0);
     ring = rte_ring_create("ring", RING, SOCKET_ID_ANY, 0);
-    if (items == NULL || ring == NULL) {
-        fprintf(stderr, "rte_mempool_create or rte_ring_create: %s\n", rte_strerror(rte_errno));
+    packets = rte_pktmbuf_pool_create("packets", ITEMS, CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    if (items == NULL || ring == NULL || packets == NULL) {
+        fprintf(stderr, "rte_mempool_create, rte_ring_create or rte_pktmbuf_pool_create: %s\n",
+                rte_strerror(rte_errno));
         return 1;
     }
     return BENCH_SERVE(cases);

@@ -1,0 +1,81 @@
+/* mbuf_cached.h - the shortest ways of getting and freeing an mbuf, inline: from this CPU's buckets and back into them, or
+ * not at all. Takes no lock, sleeps never, calls nobody; what does not go this way goes through mbuf_get.c, which says
+ * what a crash leaves. Public, for faces that may do nothing slow where they drop a packet.
+ */
+#ifndef SM_MBUF_CACHED_H
+#define SM_MBUF_CACHED_H
+
+#include "cache.h"
+#include "mbuf.h"
+
+static inline bool sm_mb_plain(const struct sm_mb *mb, int type, uint32_t flags) {
+    return sm_likely((unsigned)type - 1 < MT_NTYPES - 1 && (flags & ~(M_COPYFLAGS & ~M_EXT)) == 0) &&
+           !(flags & M_PKTHDR && sm_unlikely(sm_load_rlx(&mb->mb_shm->mb_labelling) != 0));
+}
+
+/* Of a fresh mbuf; links and packet header are cleared whatever its last life left in them. */
+static inline void sm_mb_header(struct mbuf *m, int type, uint32_t flags, sm_off_t data) {
+    m->m_next = 0;
+    m->m_nextpkt = 0;
+    m->m_win.w_word = (uint64_t)data << M_LEN_BITS;
+    m->m_flags = flags;
+    m->m_type = (uint32_t)type;
+    if (flags & M_PKTHDR) {
+        __builtin_memset(&m->m_pkthdr, 0, sizeof m->m_pkthdr);
+    }
+}
+
+/* m_get or m_gethdr from the bucket, and the mbuf's state word; NULL: nothing happened, make the call. */
+static inline struct mbuf *m_get_cached(struct sm_mb *mb, int type, uint32_t flags, uint64_t **word) {
+    struct mbuf *m;
+    if (!sm_mb_plain(mb, type, flags) ||
+        sm_unlikely((m = (struct mbuf *)sm_cache_alloc_raw(mb->mb_zone[SM_MBZ_MBUF], word)) == NULL)) {
+        return NULL;
+    }
+    sm_mb_header(m, type, flags, m_off(mb, m) + (flags & M_PKTHDR ? M_HDR_BYTES + M_PKTHDR_BYTES : M_HDR_BYTES));
+    return m;
+}
+
+/* The same with its cluster: m_getcl. */
+static inline struct mbuf *m_getcl_cached(struct sm_mb *mb, int type, uint32_t flags, uint64_t **word) {
+    struct mbuf *m;
+    if (!sm_mb_plain(mb, type, flags) ||
+        sm_unlikely((m = (struct mbuf *)sm_cache_alloc_raw(mb->mb_zone[SM_MBZ_PACKET], word)) == NULL)) {
+        return NULL;
+    }
+    sm_mb_header(m, type, flags | M_EXT, m->m_ext.me_buf);
+    return m;
+}
+
+/* Into the cache of zone z, when nothing hangs on it. The word was seen to be HELD by this CPU: nobody else changes it. */
+static inline bool sm_mb_put(struct mbuf *m, struct sm_zone *z) {
+    uint64_t *word = sm_cache_word_below(z, m, z->z_raw_bytes, MSIZE);
+    if (sm_unlikely(word == NULL) || sm_unlikely((uint32_t)sm_load_rlx(word) != z->z_low_held)) {
+        return false;
+    }
+    m->m_next = 0; /* I18: nothing in a cache reaches anything but its own cluster */
+    return sm_cache_free_raw(z, m, word);
+}
+
+/* Does nobody else refer to its cluster? What an overrun may have left in me_cnt is only read, and only where counters
+ * are: it decides between fast and slow, no more. Acquire: pairs with the release of the reference given up last. */
+static inline bool sm_mb_counter_one(const struct sm_mb *mb, const struct mbuf *m) {
+    uint64_t at = m->m_ext.me_cnt - mb->mb_meta;
+    return sm_likely(at < mb->mb_meta_bytes) && sm_likely(at % 4 == 0) &&
+           sm_load_acq((const uint32_t *)(const void *)(mb->mb_base + m->m_ext.me_cnt)) == 1;
+}
+
+/* m_free of one mbuf without tags, with no storage or with its own cluster alone. False: nothing happened. */
+static inline bool m_free_cached(struct sm_mb *mb, struct mbuf *m) {
+    uint32_t flags = m->m_flags;
+    if (flags & M_PKTHDR && sm_unlikely(m->m_pkthdr.ph_tags != 0)) {
+        return false;
+    }
+    if (!(flags & M_EXT)) {
+        return sm_mb_put(m, mb->mb_zone[SM_MBZ_MBUF]);
+    }
+    return m->m_ext.me_type == EXT_PACKET && sm_likely(sm_mb_counter_one(mb, m)) &&
+           sm_mb_put(m, mb->mb_zone[SM_MBZ_PACKET]);
+}
+
+#endif
