@@ -111,7 +111,8 @@ static void item_dealloc(PyObject *o) {
 
 /* Up to n items of a plain zone in one operation of this CPU, into `out`. Returns how many. */
 static inline uint32_t items_take(struct sm_zone *z, uint32_t n, struct sm_entry *out) {
-    struct sm_cpu_shm *cpu = z->z_fast_cpu;
+    /* The op word can name one item: several go together only where recovery need not tell them apart (no keep zone). */
+    struct sm_cpu_shm *cpu = n == 1 ? z->z_fast_cpu : z->z_inline_cpu;
     uint32_t got = 0;
     sm_store_rlx(&cpu->cpu_op, z->z_op_alloc);
     sm_compiler_barrier(); /* pairs with membarrier in quiesce.c */
