@@ -32,16 +32,17 @@ from shmalloc.stats import (
     ZoneStatistics,
 )
 from shmalloc.sysctl import Sysctl
+from shmalloc.who import HoldingTable
 from shmalloc.zone import Zone, open_zone
 
 __all__ = ["Arena"]
 
 _EVENT_KINDS = ("none", "warning", "recovery", "limit", "note")
 _MOST_BYTES = 1 << 44
-_MOST = {"max_cpus": 4094, "max_zones": 4094, "max_queues": 4094, "max_types": 254}
+_MOST = {"max_cpus": 4094, "max_zones": 4094, "max_queues": 4094, "max_types": 254, "max_sites": 1 << 20}
 
 
-class Arena(LockTable):
+class Arena(LockTable, HoldingTable):
     """One process's attachment to an arena of shared memory.
 
     Made by ``Arena.create``, ``Arena.attach`` or ``Arena.open``; a context manager that closes. Dropping the last
@@ -77,6 +78,8 @@ class Arena(LockTable):
         max_queues: int = 64,
         max_types: int = 128,
         fenced: bool = False,
+        trace: bool = False,
+        max_sites: int = 1024,
         cpu_name: str | None = None,
         unlink_on_last_close: bool = False,
     ) -> Self:
@@ -84,11 +87,13 @@ class Arena(LockTable):
 
         Parameters: max_size: bytes or text ("64G"), address space that costs nothing until used; max_cpus: processes
         attached at one time; fenced: pay a fence per operation instead of membarrier(2); cpu_name: shown by tools;
-        unlink_on_last_close: remove the name when this attachment closes and no other process is attached.
+        unlink_on_last_close: remove the name when this attachment closes and no other process is attached; trace: every
+        zone, malloc's too, records who allocated each item, where and when, for who(); max_sites: places it may tell.
         Raises: ArenaExists. OutOfMemory: /dev/shm is full; nothing is left behind. InvalidArgument.
         """
         checked_name(name)
         geometry = {"max_cpus": max_cpus, "max_zones": max_zones, "max_queues": max_queues, "max_types": max_types}
+        geometry["max_sites"] = max_sites
         for argument, value in geometry.items():
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{argument} is an int, not {type(value).__name__}")
@@ -104,7 +109,7 @@ class Arena(LockTable):
         self.unlink_on_last_close = unlink_on_last_close
         label = _cpu_label(cpu_name)
         with create_object(name) as fd:
-            self._create(name, fd, max_bytes, max_cpus, max_zones, max_queues, max_types, fenced, label)
+            self._create(name, fd, max_bytes, tuple(geometry.values()), fenced, trace, label)
         remember(self)
         return self
 
@@ -148,6 +153,7 @@ class Arena(LockTable):
         max_queues: int = 64,
         max_types: int = 128,
         fenced: bool = False,
+        trace: bool = False,
         cpu_name: str | None = None,
         unlink_on_last_close: bool = False,
     ) -> Self:
@@ -169,6 +175,7 @@ class Arena(LockTable):
                     max_queues=max_queues,
                     max_types=max_types,
                     fenced=fenced,
+                    trace=trace,
                     cpu_name=cpu_name,
                     unlink_on_last_close=unlink_on_last_close,
                 )
@@ -251,6 +258,7 @@ class Arena(LockTable):
         redzone: bool = False,
         keep: bool = False,
         zero_init: bool = False,
+        trace: bool = False,
         reserve: int = 0,
         prealloc: int = 0,
         warning: str | None = None,
@@ -260,7 +268,8 @@ class Arena(LockTable):
 
         Parameters: size: bytes of an item, None: the zone must exist; align: power of two up to 4096, 0 chooses;
         ctor, dtor, init, fini, maxaction: module-level functions or "package.module:name" (see shmalloc.callbacks);
-        refcnt: a counter per item; trash, redzone: catch writes after free and past the end; keep: items of a process
+        refcnt: a counter per item; trash, redzone: catch writes after free and past the end; trace: who() tells where
+        each item was allocated; keep: items of a process
         that is gone stay for adopt() instead of being freed; zero_init: new slabs are zeroed. max_items, reserve,
         prealloc, warning and maxaction are set by whoever creates the zone, and not changed by opening it.
         Raises: ZoneMismatch: it exists with other parameters (.field, .have, .want). ZoneNotFound, NameTooLong,
@@ -283,6 +292,7 @@ class Arena(LockTable):
                 "redzone": redzone,
                 "keep": keep,
                 "zero_init": zero_init,
+                "trace": trace,
             },
             reserve=reserve,
             prealloc=prealloc,
