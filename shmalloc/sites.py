@@ -10,8 +10,9 @@ from types import CodeType, FrameType
 __all__ = ["own_code", "site_text"]
 
 _HERE = str(PurePath(__file__).parent) + "/"
-_KEEP = (len(_HERE) + 1000, 3, 2, 1)
-"""How many last parts of a path are kept: all, then ever fewer until the frames fit."""
+_WHOLE = 1 << 16
+_KEEP = ((_WHOLE, _WHOLE), (_WHOLE, 3), (_WHOLE, 1), (3, 1), (1, 1))
+"""How many last parts of a path are kept, of the innermost frame and of the others, until all of it fits."""
 
 
 def own_code(code: CodeType) -> bool:
@@ -22,10 +23,10 @@ def own_code(code: CodeType) -> bool:
 def site_text(frames: Sequence[FrameType], most: int) -> str:
     """The frames as `path:line function`, innermost first, joined by " < ", in at most `most` bytes of UTF-8.
 
-    Where they do not fit, paths lose their first parts, then the outermost frames go.
+    Where they do not fit, the outer paths lose their first parts, then the innermost one, then the outermost frames go.
     """
-    for parts in _KEEP:
-        text = " < ".join(_frame(frame, parts) for frame in frames)
+    for first, others in _KEEP:
+        text = " < ".join(_frame(frame, others if place else first) for place, frame in enumerate(frames))
         if len(text.encode("utf-8", "replace")) <= most:
             return text
     if len(frames) > 1:

@@ -62,7 +62,7 @@ def who(
             return
         screen.show(holding_table(groups[:top], None if by is None else by.value, human=human))
         if top is not None and top < len(groups):
-            screen.say(f"{len(groups) - top} more rows are not shown", style="dim")
+            screen.say(f"{len(groups) - top} more not shown", style="dim")
         for line in _why_no_site(name, every, there.sysctl["debug.sites"]):
             screen.say(line, style="dim")
 
@@ -77,7 +77,7 @@ def _show_items(there: Arena, zone: str | None, pid: int | None, top: int | None
         return
     screen.show(item_table(found[:top], human=human))
     if top is not None and top < len(found):
-        screen.say(f"{len(found) - top} more items are not shown", style="dim")
+        screen.say(f"{len(found) - top} more not shown", style="dim")
 
 
 def _why_no_site(name: str, groups: Sequence[Holding], every: int) -> Iterator[str]:

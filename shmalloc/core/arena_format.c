@@ -85,7 +85,8 @@ void sm_format_place(struct sm_header_shm *h) {
         r->r_off = off;
         r->r_bytes = page_up(bytes[i]);
         r->r_version = SM_LAYOUT_VERSION;
-        r->r_flags = i == SM_R_CACHES || i == SM_R_SITES || i >= SM_R_BUCKETS ? SM_REGION_SPARSE : 0;
+        bool later = i == SM_R_SITES ? !(h->h_flags & SM_ARENA_TRACE) : i == SM_R_CACHES || i >= SM_R_BUCKETS;
+        r->r_flags = later ? SM_REGION_SPARSE : 0;
         off += r->r_bytes;
     }
     h->h_regions = SM_R_FIXED;
@@ -149,6 +150,7 @@ enum sm_err sm_format_write(struct sm_arena *a, const struct sm_header_shm *h) {
     ctl->ctl_data_pages = h->h_max_bytes >> SM_PAGE_SHIFT;
     ctl->ctl_meta_pages = h->h_region[SM_R_META].r_bytes >> SM_PAGE_SHIFT;
     ctl->ctl_meta_frontier = 1; /* block 0 means none */
+    ctl->ctl_sites = h->h_flags & SM_ARENA_TRACE ? h->h_max_sites : 0;
     sm_tunable_format(a);
     return err;
 }

@@ -490,7 +490,8 @@ def zone_open(Attachment at not None, name, object nbytes, uint32_t align, uint3
             break
     facts = {"subject": "zone", "name": name, "most": at.a.a_header.h_max_zones}
     if err == SM_MISMATCH:
-        facts.update(zone_shape(at, raw), want_size=nbytes, want_align=align, want_flags=flags,
+        facts.update(zone_shape(at, raw), want_size=nbytes, want_align=align,
+                     want_flags=flags | (SM_ZONE_TRACE if at.a.a_header.h_flags & SM_ARENA_TRACE else 0),
                      want_callbacks=callbacks, want_master=name if master is None else master)
     fail(at, err, facts)
 
