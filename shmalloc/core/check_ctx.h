@@ -86,6 +86,7 @@ void sm_check_found(struct sm_check *c, uint32_t invariant, const char *fmt, ...
 
 /* ---- check_survey.c: the tables above. SM_NO_MEMORY when this process has none left. */
 enum sm_err sm_check_survey(struct sm_check *c);
+enum sm_err sm_check_survey_items(struct sm_check *c); /* kegs and slabs alone */
 void sm_check_survey_end(struct sm_check *c);
 
 struct sm_check_item { /* where an offset points */

@@ -183,7 +183,7 @@ static enum sm_err survey_slabs(struct sm_check *c) {
         return SM_NO_MEMORY;
     }
     for (uint32_t p = 0; p < c->c_frontier; p++) {
-        uint64_t e = sm_load_rlx(&c->c_pagedir[p]);
+        uint64_t e = sm_load_acq(&c->c_pagedir[p]); /* pairs with the release that published the slab */
         if (SM_PG_IDX(e) != 0) {
             continue;
         }
@@ -282,11 +282,13 @@ static enum sm_err survey_buckets(struct sm_check *c) {
     return SM_OK;
 }
 
-enum sm_err sm_check_survey(struct sm_check *c) {
+enum sm_err sm_check_survey_items(struct sm_check *c) {
     enum sm_err e = survey_kegs(c);
-    if (e == SM_OK) {
-        e = survey_slabs(c);
-    }
+    return e == SM_OK ? survey_slabs(c) : e;
+}
+
+enum sm_err sm_check_survey(struct sm_check *c) {
+    enum sm_err e = sm_check_survey_items(c);
     if (e == SM_OK) {
         e = survey_buckets(c);
     }

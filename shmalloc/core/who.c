@@ -69,7 +69,7 @@ enum sm_err sm_who_each(struct sm_arena *a, sm_who_fn fn, void *ctx) {
     if (err != SM_OK || !c.c_usable) {
         return err != SM_OK ? err : SM_CORRUPT;
     }
-    err = sm_check_survey(&c);
+    err = sm_check_survey_items(&c);
     int rc = 0;
     for (uint32_t n = 0; err == SM_OK && n < c.c_slabs && rc == 0; n++) {
         rc = walk(&c, &c.c_slab[n], fn, ctx);
