@@ -1,4 +1,4 @@
-"""A leak in a program of its own, found from the command line: in the running arena, in a dump, after the program died."""
+"""A leak in a program of its own, found from the command line: in the running arena, a dump, after the program died."""
 
 import json
 import os

@@ -106,6 +106,7 @@ def test_a_dead_holder_is_named_as_dead_until_it_is_reaped(arena_name: str) -> N
         child.join(DEADLINE_S)
         [left] = arena.who()
         assert (left.process, left.pid, left.alive, left.count) == ("doomed", pid, False, 4)
-        assert left.site is not None and f":{leak_line()} leaky" in left.site
+        assert left.site is not None
+        assert f":{leak_line()} leaky" in left.site
         assert arena.reap().freed == 4
         assert arena.who() == []

@@ -27,7 +27,9 @@ def test_items_of_one_line_are_one_group_and_the_oldest_comes_first(arena: Arena
     assert first.site is not None
     assert first.site.startswith(f"{__file__}:{line} test_items_of_one_line_are_one_group")
     assert (first.count, first.bytes, second.count, second.bytes) == (1, 100, 5, 500)
-    assert first.oldest_s is not None and second.oldest_s is not None and first.oldest_s >= second.oldest_s >= 0
+    assert first.oldest_s is not None
+    assert second.oldest_s is not None
+    assert first.oldest_s >= second.oldest_s >= 0
     old.free()
     assert [group.site for group in arena.who()] == [second.site]
     del young
@@ -44,8 +46,10 @@ def test_bulk_and_single_allocations_and_a_ctor_that_allocates_each_have_their_o
         item, line = outer.alloc(), here()
         inner = next(group for group in arena.who(zone="frame") if group.count == 1)
         [about] = arena.who(zone="outer")
-        assert inner.site is not None and " nested" in inner.site.split(" < ")[0]
-        assert about.site is not None and about.site.startswith(f"{__file__}:{line} ")
+        assert inner.site is not None
+        assert " nested" in inner.site.split(" < ")[0]
+        assert about.site is not None
+        assert about.site.startswith(f"{__file__}:{line} ")
     finally:
         NESTED.clear()
         HELD.clear()
@@ -99,7 +103,8 @@ def test_a_traced_arena_tells_of_malloc_too(arena_name: str) -> None:
         run = arena.malloc(300_000, type="picture")
         label, picture = arena.who()
         assert (label.type, label.bytes, picture.type, picture.bytes) == ("label", 1000, "picture", 300_000)
-        assert label.site is not None and label.site.startswith(f"{__file__}:{line} ")
+        assert label.site is not None
+        assert label.site.startswith(f"{__file__}:{line} ")
         arena.zone("plain", size=64)
         assert arena.zone("plain", size=64).name == "plain"  # opened by a process that does not ask for traces
         del item, run
@@ -128,7 +133,8 @@ def test_as_many_frames_as_the_tunable_says_make_a_site(arena: Arena) -> None:
         arena.sysctl["debug.site_frames"] = frames
         held = outermost(lambda: zone.alloc())
         [group] = arena.who()
-        assert group.site is not None and len(group.site.split(" < ")) == frames
+        assert group.site is not None
+        assert len(group.site.split(" < ")) == frames
         del held
 
 
@@ -193,7 +199,8 @@ def test_paths_are_shortened_before_frames_are_left_out() -> None:
     assert whole.count(__file__) == 2
     name = frame.f_code.co_qualname
     short = site_text([frame, frame], 2 * len(f"test_who.py:999 {name}") + 3)
-    assert short.count("test_who.py:") == 2 and "/" not in short
+    assert short.count("test_who.py:") == 2
+    assert "/" not in short
     assert len(site_text([frame, frame], 40).encode()) <= 40
     assert " < " not in site_text([frame, frame], 40)
 
