@@ -336,7 +336,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
 
     # ---- tunable.h
     ctypedef enum sm_tunable "enum sm_tunable":
-        SM_TU_SITE_FRAMES, SM_TU_COUNT
+        SM_TU_SITES, SM_TU_SITE_FRAMES, SM_TU_COUNT
     cdef struct sm_tunable_info_t "sm_tunable_info":
         const char *ti_name
         const char *ti_text

@@ -333,7 +333,7 @@ cdef class Attachment:
         if err != SM_OK:
             fail(self, err, {"subject": "type", "name": type, "most": self.a.a_header.h_max_types})
         flags = flags_of(flags)
-        cdef uint32_t was = trace_begin(self, self.a.a_header.h_flags & SM_ARENA_TRACE)
+        cdef uint32_t was = trace_begin(self, self.a.a_header.h_flags & SM_ARENA_TRACE, False)
         err = sm_malloc(self.a, nbytes, id, flags, ns, &z, &mem)
         self.a.a_site = was
         if err != SM_OK:

@@ -74,10 +74,11 @@ cdef uint32_t site_here(Attachment at) except? 0:
     return site
 
 
-cdef inline uint32_t trace_begin(Attachment at, uint32_t traced) except? 0xfffffffe:
-    """Before a call of the core that allocates: says for whom, when the zone is traced and this allocation's turn has
-    come. Returns what a_site was: the caller puts it back, for an allocation inside a ctor is inside another one."""
+cdef inline uint32_t trace_begin(Attachment at, uint32_t traced, bint many) except? 0xfffffffe:
+    """Before a call of the core that allocates: says for whom, when the zone is traced and the turn of this allocation,
+    or of one of many, has come. Returns what a_site was: the caller puts it back, for an allocation inside a ctor is
+    inside another one."""
     cdef uint32_t was = at.a.a_site
-    if unlikely(traced) and at.a.a_writable and sm_site_due(at.a):
+    if unlikely(traced) and at.a.a_writable and (sm_tunable_get(at.a, SM_TU_SITES) > 0 if many else sm_site_due(at.a)):
         at.a.a_site = site_here(at)
     return was

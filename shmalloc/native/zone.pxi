@@ -298,7 +298,7 @@ cdef Item zone_alloc(Zone zone, int flags, object timeout, object arg):
     cdef sm_err err
     flags = flags_of(flags)
     zone.at.need()
-    cdef uint32_t was = trace_begin(zone.at, zone.z.z_flags & SM_ZONE_TRACE)
+    cdef uint32_t was = trace_begin(zone.at, zone.z.z_flags & SM_ZONE_TRACE, False)
     err = sm_zone_alloc(zone.z, flags, NULL if arg is None else <void *>arg, ns, &mem)
     zone.at.a.a_site = was
     if err != SM_OK:
@@ -341,7 +341,7 @@ cdef list zone_alloc_many(Zone zone, uint32_t n, int flags, int64_t ns):
         if mem == NULL:
             raise MemoryError
     try:
-        was = trace_begin(zone.at, z.z_flags & SM_ZONE_TRACE)
+        was = trace_begin(zone.at, z.z_flags & SM_ZONE_TRACE, True)
         err = sm_zone_alloc_bulk(z, flags, ns, n, mem, &got)
         zone.at.a.a_site = was
         if err == SM_OK and got < n:

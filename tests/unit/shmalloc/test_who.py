@@ -125,6 +125,11 @@ def test_one_in_n_is_recorded_and_none_at_zero(arena: Arena) -> None:
         assert sum(found.holding.site is not None for found in arena.who_items()) == recorded
         assert all((found.holding.site is None) == (found.holding.oldest_s is None) for found in arena.who_items())
         zone.free_many(held)
+        many = zone.alloc_many(20)
+        sites = {found.holding.site for found in arena.who_items()}
+        assert all(site is None or site.startswith(__file__) for site in sites)
+        assert sum(found.holding.site is not None for found in arena.who_items()) == recorded
+        zone.free_many(many)
 
 
 def test_as_many_frames_as_the_tunable_says_make_a_site(arena: Arena) -> None:
