@@ -14,13 +14,13 @@ from typing import Self
 from shmalloc import _native
 from shmalloc.attachments import attached, remember
 from shmalloc.callbacks import Callback
-from shmalloc.errors import ArenaExists, ArenaNotFound, InvalidArgument, OutOfMemory
+from shmalloc.errors import ArenaExists, ArenaNotFound, OutOfMemory
+from shmalloc.geometry import checked_geometry
 from shmalloc.locks import LockTable
 from shmalloc.naming import checked_name, create_object, open_object, same_object, unlink_object
 from shmalloc.queue import Queue
 from shmalloc.recovery import DumpReport, RecoveryReport, no_room_for_dump
 from shmalloc.recovery_log import dead_cpu, recoveries
-from shmalloc.sizes import parse_bytes
 from shmalloc.stats import (
     ArenaStatistics,
     CheckReport,
@@ -38,8 +38,6 @@ from shmalloc.zone import Zone, open_zone
 __all__ = ["Arena"]
 
 _EVENT_KINDS = ("none", "warning", "recovery", "limit", "note")
-_MOST_BYTES = 1 << 44
-_MOST = {"max_cpus": 4094, "max_zones": 4094, "max_queues": 4094, "max_types": 254, "max_sites": 1 << 20}
 
 
 class Arena(LockTable, HoldingTable):
@@ -92,24 +90,13 @@ class Arena(LockTable, HoldingTable):
         Raises: ArenaExists. OutOfMemory: /dev/shm is full; nothing is left behind. InvalidArgument.
         """
         checked_name(name)
-        geometry = {"max_cpus": max_cpus, "max_zones": max_zones, "max_queues": max_queues, "max_types": max_types}
-        geometry["max_sites"] = max_sites
-        for argument, value in geometry.items():
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{argument} is an int, not {type(value).__name__}")
-            if not 1 <= value <= _MOST[argument]:
-                raise InvalidArgument(argument=argument, value=value, allowed=f"1 .. {_MOST[argument]}")
-        try:
-            max_bytes = parse_bytes(max_size)
-        except ValueError as cause:
-            raise InvalidArgument(argument="max_size", value=max_size, detail=str(cause)) from None
-        if not 1 << 16 <= max_bytes <= _MOST_BYTES:
-            raise InvalidArgument(argument="max_size", value=max_size, allowed="64K .. 16T")
+        most = {"max_cpus": max_cpus, "max_zones": max_zones, "max_queues": max_queues, "max_types": max_types}
+        max_bytes, counts = checked_geometry(max_size, {**most, "max_sites": max_sites})
         self = cls.__new__(cls)
         self.unlink_on_last_close = unlink_on_last_close
         label = _cpu_label(cpu_name)
         with create_object(name) as fd:
-            self._create(name, fd, max_bytes, tuple(geometry.values()), fenced, trace, label)
+            self._create(name, fd, max_bytes, counts, fenced, trace, label)
         remember(self)
         return self
 
