@@ -272,7 +272,7 @@ static enum sm_err table_add(struct sm_arena *a, const struct sm_zone_params *p,
     if (name_find(a, p->zp_name, id)) {
         return SM_EXISTS;
     }
-    while (i < n && a->a_zones[i].z_state != SM_ZONE_FREE) {
+    while (i < n && sm_load_rlx(&a->a_zones[i].z_state) != SM_ZONE_FREE) {
         i++;
     }
     if (i == n) {
@@ -390,7 +390,7 @@ static enum sm_err dying_begin(struct sm_zone *z) {
     if (err != SM_OK) {
         return err;
     }
-    if (z->z_shm->z_gen != z->z_gen || z->z_shm->z_state != SM_ZONE_LIVE) {
+    if (z->z_shm->z_gen != z->z_gen || sm_load_rlx(&z->z_shm->z_state) != SM_ZONE_LIVE) {
         err = SM_GONE;
     } else if (has_secondaries(z)) {
         err = SM_BUSY;
