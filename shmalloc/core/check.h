@@ -6,7 +6,7 @@
 
 #include "zone.h"
 
-#define SM_INVARIANTS 16
+#define SM_INVARIANTS 17
 
 struct sm_finding {
     uint32_t f_invariant; /* 1 .. SM_INVARIANTS */

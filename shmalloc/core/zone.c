@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "quiesce.h"
+#include "site.h"
 #include "tunable.h"
 #include "zone_impl.h"
 
@@ -41,7 +42,8 @@ static void handle_bind(struct sm_zone *z) {
     z->z_epoch = a->a_epoch;
     z->z_row.row_n = 0;
     z->z_plain = !z->z_fn[SM_CB_CTOR] && !z->z_fn[SM_CB_DTOR] && a->a_hooks.h_mask == 0 && !a->a_fenced &&
-                 !(z->z_flags & (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_REFCNT | SM_ZONE_MALLOC));
+                 !(z->z_flags &
+                   (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_REFCNT | SM_ZONE_MALLOC | SM_ZONE_TRACE));
     z->z_fast_cpu = z->z_plain ? z->z_cpu : &a->a_orphan;
     z->z_inline_cpu = z->z_flags & SM_ZONE_KEEP ? &a->a_orphan : z->z_fast_cpu;
     sm_zone_widen(z);
@@ -213,11 +215,9 @@ static enum sm_err params_check(const struct sm_zone_params *p) {
 
 static struct sm_keg_params keg_params(const struct sm_zone_params *p) {
     struct sm_keg_params kp = {.kp_bytes = (uint32_t)p->zp_bytes, .kp_align = default_align(p->zp_bytes, p->zp_align)};
-    const uint32_t map[][2] = {{SM_ZONE_REFCNT, SM_KEG_REFCNT},
-                               {SM_ZONE_OFFPAGE, SM_KEG_OFFPAGE},
-                               {SM_ZONE_NOFREE, SM_KEG_NOFREE},
-                               {SM_ZONE_MALLOC, SM_KEG_TAGGED},
-                               {SM_ZONE_RUNS, SM_KEG_RUNS}};
+    const uint32_t map[][2] = {{SM_ZONE_REFCNT, SM_KEG_REFCNT}, {SM_ZONE_OFFPAGE, SM_KEG_OFFPAGE},
+                               {SM_ZONE_NOFREE, SM_KEG_NOFREE}, {SM_ZONE_MALLOC, SM_KEG_TAGGED},
+                               {SM_ZONE_RUNS, SM_KEG_RUNS},     {SM_ZONE_TRACE, SM_KEG_TRACE}};
     for (unsigned i = 0; i < sizeof map / sizeof map[0]; i++) {
         kp.kp_flags |= p->zp_flags & map[i][0] ? map[i][1] : 0;
     }
@@ -243,7 +243,8 @@ static void record_publish(struct sm_arena *a, uint32_t id, const struct sm_zone
     struct sm_zone_shm r = {.z_gen = zs->z_gen + 1, .z_keg = keg, .z_master = master, .z_flags = p->zp_flags};
     bool second = p->zp_master != NULL;
     if (second) {
-        r.z_flags |= SM_ZONE_SECONDARY | (a->a_zones[master].z_flags & SM_ZONE_REFCNT);
+        r.z_flags &= ~SM_ZONE_TRACE;
+        r.z_flags |= SM_ZONE_SECONDARY | (a->a_zones[master].z_flags & (SM_ZONE_REFCNT | SM_ZONE_TRACE));
     }
     r.z_item_bytes = second ? a->a_zones[master].z_item_bytes : (uint32_t)p->zp_bytes;
     r.z_item_off = second ? a->a_zones[master].z_item_off : p->zp_flags & SM_ZONE_REDZONE ? SM_REDZONE_BYTES : 0;
@@ -271,7 +272,7 @@ static enum sm_err table_add(struct sm_arena *a, const struct sm_zone_params *p,
     if (name_find(a, p->zp_name, id)) {
         return SM_EXISTS;
     }
-    while (i < n && a->a_zones[i].z_state != SM_ZONE_FREE) {
+    while (i < n && sm_load_rlx(&a->a_zones[i].z_state) != SM_ZONE_FREE) {
         i++;
     }
     if (i == n) {
@@ -287,8 +288,8 @@ static enum sm_err table_add(struct sm_arena *a, const struct sm_zone_params *p,
         keg = a->a_zones[master].z_keg;
     } else {
         struct sm_keg_params kp = keg_params(p);
-        enum sm_err err = sm_keg_create(a, &kp, &keg);
-        if (err != SM_OK) {
+        enum sm_err err = p->zp_flags & SM_ZONE_TRACE ? sm_site_commit(a) : SM_OK;
+        if (err != SM_OK || (err = sm_keg_create(a, &kp, &keg)) != SM_OK) {
             return err;
         }
         master = i;
@@ -298,10 +299,12 @@ static enum sm_err table_add(struct sm_arena *a, const struct sm_zone_params *p,
     return SM_OK;
 }
 
-enum sm_err sm_zone_create(struct sm_arena *a, const struct sm_zone_params *p, struct sm_zone **out) {
+enum sm_err sm_zone_create(struct sm_arena *a, const struct sm_zone_params *asked, struct sm_zone **out) {
+    struct sm_zone_params all = *asked, *p = &all;
     sm_callback_fn fn[SM_CB_SLOTS];
     void *ctx[SM_CB_SLOTS];
     uint32_t id = 0;
+    p->zp_flags |= a->a_header->h_flags & SM_ARENA_TRACE ? SM_ZONE_TRACE : 0;
     enum sm_err err = params_check(p);
     if (err != SM_OK) {
         return err;
@@ -319,7 +322,8 @@ enum sm_err sm_zone_create(struct sm_arena *a, const struct sm_zone_params *p, s
 }
 
 static bool params_agree(const struct sm_arena *a, const struct sm_zone_shm *zs, const struct sm_zone_params *p) {
-    const uint32_t own = SM_ZONE_SECONDARY | SM_ZONE_INTERNAL | (p->zp_master ? SM_ZONE_REFCNT : 0);
+    const uint32_t own = SM_ZONE_SECONDARY | SM_ZONE_INTERNAL | (p->zp_master ? SM_ZONE_REFCNT | SM_ZONE_TRACE : 0) |
+                         (a->a_header->h_flags & SM_ARENA_TRACE ? SM_ZONE_TRACE : 0);
     if (p->zp_master) {
         return zs->z_flags & SM_ZONE_SECONDARY &&
                strncmp(a->a_zones[zs->z_master].z_name, p->zp_master, SM_NAME_BYTES) == 0 &&
@@ -386,7 +390,7 @@ static enum sm_err dying_begin(struct sm_zone *z) {
     if (err != SM_OK) {
         return err;
     }
-    if (z->z_shm->z_gen != z->z_gen || z->z_shm->z_state != SM_ZONE_LIVE) {
+    if (z->z_shm->z_gen != z->z_gen || sm_load_rlx(&z->z_shm->z_state) != SM_ZONE_LIVE) {
         err = SM_GONE;
     } else if (has_secondaries(z)) {
         err = SM_BUSY;

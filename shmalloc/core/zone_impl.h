@@ -52,6 +52,10 @@ enum sm_err sm_zone_refill(struct sm_zone *z, int flags, uint32_t low, struct sm
 enum sm_err sm_zone_sleep(struct sm_zone *z, int flags, int64_t deadline_ns, uint32_t low, struct sm_entry *out);
 void sm_zone_limit_reached(struct sm_zone *z); /* warning and maxaction */
 
+/* sm_zone_alloc past the inline path, for a caller of the caller: a traced zone records its address. */
+enum sm_err sm_zone_alloc_for(struct sm_zone *z, int flags, void *arg, int64_t timeout_ns, void **item,
+                              const void *caller);
+
 /* Outside sections: makes a CONSTRUCTING item its user's: debug fills, M_ZERO, ctor; or refuses and unwinds. */
 enum sm_err sm_zone_construct(struct sm_zone *z, struct sm_entry e, int flags, void *arg, void **item);
 
