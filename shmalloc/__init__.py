@@ -35,6 +35,7 @@ from shmalloc.item import Item, RefCount
 from shmalloc.locks import Condition, Mutex, RWLock, Semaphore, SxLock
 from shmalloc.queue import Queue
 from shmalloc.recovery import DeadCpu, DumpReport, RecoveryReport
+from shmalloc.sites import own_code, site_text
 from shmalloc.stats import (
     ArenaStatistics,
     CheckReport,
@@ -50,6 +51,7 @@ from shmalloc.stats import (
 )
 from shmalloc.supervisor import Recovered, Supervisor, Trouble
 from shmalloc.sysctl import Sysctl
+from shmalloc.who import HeldItem, Holding
 from shmalloc.zone import SecondaryZone, Zone
 
 __version__ = "0.1.0"
@@ -73,6 +75,8 @@ __all__ = [
     "DumpReport",
     "Event",
     "Finding",
+    "HeldItem",
+    "Holding",
     "Item",
     "LockStatistics",
     "Mutex",
@@ -100,6 +104,8 @@ _native.bind(
     resolve=resolve,
     name_callback=name_callback,
     last_close=last_close,
+    own_code=own_code,
+    site_text=site_text,
     adopt=adopt_item,
     reopen_zone=reopen_zone,
     reopen_queue=reopen_queue,

@@ -27,7 +27,8 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     uint32_t SM_LAYOUT_VERSION, SM_ZONE_FREE, SM_ZONE_LIVE, SM_CB_ABSENT, SM_CB_NATIVE, SM_CB_NAMED
     uint32_t SM_ZONE_REFCNT, SM_ZONE_SECONDARY, SM_ZONE_NOBUCKET, SM_ZONE_MAXBUCKET, SM_ZONE_OFFPAGE, SM_ZONE_NOFREE
     uint32_t SM_ZONE_MALLOC, SM_ZONE_RUNS, SM_ZONE_TRASH, SM_ZONE_REDZONE, SM_ZONE_KEEP, SM_ZONE_INTERNAL
-    uint32_t SM_ZONE_ZINIT, SM_ZONE_USER_FLAGS, SM_CPU_NONE, SM_ARENA_FENCED
+    uint32_t SM_ZONE_ZINIT, SM_ZONE_TRACE, SM_ZONE_USER_FLAGS, SM_CPU_NONE, SM_ARENA_FENCED, SM_ARENA_TRACE
+    uint32_t SM_ARENA_DUMP, SM_SITE_NONE, SM_SITE_FULL, SM_SITE_TEXT
     int SM_NAME_BYTES, SM_CALLBACK_BYTES
     ctypedef enum sm_kind "enum sm_kind":
         SM_FREE, SM_CACHED, SM_CONSTRUCTING, SM_HELD, SM_QUEUED, SM_TICKETED
@@ -58,6 +59,9 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         uint64_t z_limit_items
     cdef struct sm_queue_shm:
         uint32_t q_state
+        char *q_name
+    cdef struct sm_type_shm:
+        char *ty_name
     cdef struct sm_entry:
         sm_off_t e_item, e_word
     cdef struct sm_event_shm:
@@ -79,8 +83,8 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     ctypedef int (*sm_callback_fn)(void *mem, uint32_t bytes, void *arg, int how, void *ctx) noexcept
     cdef struct sm_geometry:
         uint64_t g_max_bytes
-        uint32_t g_max_cpus, g_max_zones, g_max_queues, g_max_types, g_max_buckets, g_max_events
-        bint g_fenced
+        uint32_t g_max_cpus, g_max_zones, g_max_queues, g_max_types, g_max_buckets, g_max_events, g_max_sites
+        bint g_fenced, g_trace
     cdef struct sm_runtime:
         void *rt_ctx
         void *(*rt_block_begin)(void *ctx) noexcept
@@ -97,6 +101,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         sm_zone_shm *a_zones
         sm_keg_shm *a_kegs
         sm_queue_shm *a_queues
+        sm_type_shm *a_types
         int a_fd
         bint a_writable, a_forked
         uint32_t a_cpu_id, a_epoch, a_inside, a_blocker
@@ -106,6 +111,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         sm_zone **a_zone
         sm_runtime a_runtime
         uint64_t a_space_bytes
+        uint32_t a_site
         int a_callback_errno
         sm_err (*a_ensure)(sm_arena *a) noexcept
         sm_err (*a_recover)(sm_arena *a) noexcept
@@ -277,6 +283,18 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     sm_err sm_stats_arena(sm_arena *a, sm_arena_stats *out)
     sm_err sm_event_next(sm_arena *a, uint64_t after, sm_event_shm *out)
 
+    # ---- site.h, who.h
+    sm_err sm_site_intern(sm_arena *a, const char *text, uint32_t *site)
+    bint sm_site_text(const sm_arena *a, uint32_t site, char *out)
+    bint sm_site_due(const sm_arena *a)
+    cdef struct sm_who_item:
+        sm_off_t wi_item
+        uint64_t wi_bytes
+        int64_t wi_time_ns
+        uint32_t wi_zone, wi_kind, wi_holder, wi_gen, wi_site, wi_pid, wi_type
+        bint wi_traced
+    sm_err sm_who_each(sm_arena *a, int (*fn)(void *ctx, const sm_who_item *item) noexcept, void *ctx)
+
     # ---- check.h
     cdef struct sm_finding:
         uint32_t f_invariant
@@ -318,7 +336,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
 
     # ---- tunable.h
     ctypedef enum sm_tunable "enum sm_tunable":
-        SM_TU_COUNT
+        SM_TU_SITES, SM_TU_SITE_FRAMES, SM_TU_COUNT
     cdef struct sm_tunable_info_t "sm_tunable_info":
         const char *ti_name
         const char *ti_text

@@ -8,7 +8,7 @@ interpreter's lock held, which is what makes an attachment's state belong to one
 another process lets it go (``block_begin``).
 
 Parts: errors.pxi, callback.pxi, attachment.pxi, item.pxi, zone.pxi, queue.pxi, userlock.pxi, figures.pxi, recovery.pxi,
-catalogue.pxi.
+catalogue.pxi, site.pxi, who.pxi.
 """
 
 cimport cython
@@ -67,11 +67,13 @@ cdef extern from "Python.h":
 include "native/errors.pxi"
 include "native/callback.pxi"
 include "native/attachment.pxi"
+include "native/site.pxi"
 include "native/item.pxi"
 include "native/zone.pxi"
 include "native/queue.pxi"
 include "native/userlock.pxi"
 include "native/figures.pxi"
+include "native/who.pxi"
 include "native/recovery.pxi"
 include "native/catalogue.pxi"
 

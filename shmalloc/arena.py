@@ -14,13 +14,13 @@ from typing import Self
 from shmalloc import _native
 from shmalloc.attachments import attached, remember
 from shmalloc.callbacks import Callback
-from shmalloc.errors import ArenaExists, ArenaNotFound, InvalidArgument, OutOfMemory
+from shmalloc.errors import ArenaExists, ArenaNotFound, OutOfMemory
+from shmalloc.geometry import checked_geometry
 from shmalloc.locks import LockTable
 from shmalloc.naming import checked_name, create_object, open_object, same_object, unlink_object
 from shmalloc.queue import Queue
 from shmalloc.recovery import DumpReport, RecoveryReport, no_room_for_dump
 from shmalloc.recovery_log import dead_cpu, recoveries
-from shmalloc.sizes import parse_bytes
 from shmalloc.stats import (
     ArenaStatistics,
     CheckReport,
@@ -32,16 +32,15 @@ from shmalloc.stats import (
     ZoneStatistics,
 )
 from shmalloc.sysctl import Sysctl
+from shmalloc.who import HoldingTable
 from shmalloc.zone import Zone, open_zone
 
 __all__ = ["Arena"]
 
 _EVENT_KINDS = ("none", "warning", "recovery", "limit", "note")
-_MOST_BYTES = 1 << 44
-_MOST = {"max_cpus": 4094, "max_zones": 4094, "max_queues": 4094, "max_types": 254}
 
 
-class Arena(LockTable):
+class Arena(LockTable, HoldingTable):
     """One process's attachment to an arena of shared memory.
 
     Made by ``Arena.create``, ``Arena.attach`` or ``Arena.open``; a context manager that closes. Dropping the last
@@ -77,6 +76,8 @@ class Arena(LockTable):
         max_queues: int = 64,
         max_types: int = 128,
         fenced: bool = False,
+        trace: bool = False,
+        max_sites: int = 1024,
         cpu_name: str | None = None,
         unlink_on_last_close: bool = False,
     ) -> Self:
@@ -84,27 +85,18 @@ class Arena(LockTable):
 
         Parameters: max_size: bytes or text ("64G"), address space that costs nothing until used; max_cpus: processes
         attached at one time; fenced: pay a fence per operation instead of membarrier(2); cpu_name: shown by tools;
-        unlink_on_last_close: remove the name when this attachment closes and no other process is attached.
+        unlink_on_last_close: remove the name when this attachment closes and no other process is attached; trace: every
+        zone, malloc's too, records who allocated each item, where and when, for who(); max_sites: places it may tell.
         Raises: ArenaExists. OutOfMemory: /dev/shm is full; nothing is left behind. InvalidArgument.
         """
         checked_name(name)
-        geometry = {"max_cpus": max_cpus, "max_zones": max_zones, "max_queues": max_queues, "max_types": max_types}
-        for argument, value in geometry.items():
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{argument} is an int, not {type(value).__name__}")
-            if not 1 <= value <= _MOST[argument]:
-                raise InvalidArgument(argument=argument, value=value, allowed=f"1 .. {_MOST[argument]}")
-        try:
-            max_bytes = parse_bytes(max_size)
-        except ValueError as cause:
-            raise InvalidArgument(argument="max_size", value=max_size, detail=str(cause)) from None
-        if not 1 << 16 <= max_bytes <= _MOST_BYTES:
-            raise InvalidArgument(argument="max_size", value=max_size, allowed="64K .. 16T")
+        most = {"max_cpus": max_cpus, "max_zones": max_zones, "max_queues": max_queues, "max_types": max_types}
+        max_bytes, counts = checked_geometry(max_size, {**most, "max_sites": max_sites})
         self = cls.__new__(cls)
         self.unlink_on_last_close = unlink_on_last_close
         label = _cpu_label(cpu_name)
         with create_object(name) as fd:
-            self._create(name, fd, max_bytes, max_cpus, max_zones, max_queues, max_types, fenced, label)
+            self._create(name, fd, max_bytes, counts, fenced, trace, label)
         remember(self)
         return self
 
@@ -148,6 +140,7 @@ class Arena(LockTable):
         max_queues: int = 64,
         max_types: int = 128,
         fenced: bool = False,
+        trace: bool = False,
         cpu_name: str | None = None,
         unlink_on_last_close: bool = False,
     ) -> Self:
@@ -169,6 +162,7 @@ class Arena(LockTable):
                     max_queues=max_queues,
                     max_types=max_types,
                     fenced=fenced,
+                    trace=trace,
                     cpu_name=cpu_name,
                     unlink_on_last_close=unlink_on_last_close,
                 )
@@ -251,6 +245,7 @@ class Arena(LockTable):
         redzone: bool = False,
         keep: bool = False,
         zero_init: bool = False,
+        trace: bool = False,
         reserve: int = 0,
         prealloc: int = 0,
         warning: str | None = None,
@@ -260,7 +255,8 @@ class Arena(LockTable):
 
         Parameters: size: bytes of an item, None: the zone must exist; align: power of two up to 4096, 0 chooses;
         ctor, dtor, init, fini, maxaction: module-level functions or "package.module:name" (see shmalloc.callbacks);
-        refcnt: a counter per item; trash, redzone: catch writes after free and past the end; keep: items of a process
+        refcnt: a counter per item; trash, redzone: catch writes after free and past the end; trace: who() tells where
+        each item was allocated; keep: items of a process
         that is gone stay for adopt() instead of being freed; zero_init: new slabs are zeroed. max_items, reserve,
         prealloc, warning and maxaction are set by whoever creates the zone, and not changed by opening it.
         Raises: ZoneMismatch: it exists with other parameters (.field, .have, .want). ZoneNotFound, NameTooLong,
@@ -283,6 +279,7 @@ class Arena(LockTable):
                 "redzone": redzone,
                 "keep": keep,
                 "zero_init": zero_init,
+                "trace": trace,
             },
             reserve=reserve,
             prealloc=prealloc,

@@ -23,6 +23,7 @@ _FLAG_FIELDS = {
     0x200: "redzone",
     0x400: "keep",
     0x1000: "zero_init",
+    0x2000: "trace",
 }
 _CALLBACK_FIELDS = ("ctor", "dtor", "init", "fini")
 

@@ -39,4 +39,5 @@ ZONE_FLAGS: Final[dict[str, int]] = {
     "redzone": _OFFERED["ZONE_REDZONE"],
     "keep": _OFFERED["ZONE_KEEP"],
     "zero_init": _OFFERED["ZONE_ZINIT"],
+    "trace": _OFFERED["ZONE_TRACE"],
 }

@@ -20,6 +20,7 @@ from shmalloc.cli.locks import locks
 from shmalloc.cli.ls import ls
 from shmalloc.cli.stat import stat
 from shmalloc.cli.sysctl import sysctl
+from shmalloc.cli.who import who
 from shmalloc.errors import ArenaNotFound, InvalidArgument, NotAnArena, ShmallocError
 
 __all__ = ["app", "main"]
@@ -34,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ls, stat, check, gc, dump, locks, sysctl):
+for command in (ls, stat, who, check, gc, dump, locks, sysctl):
     app.command()(command)
 
 

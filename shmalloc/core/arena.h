@@ -11,6 +11,7 @@
 #include "base/os.h"
 #include "hooks.h"
 #include "layout.h"
+#include "layout_lock.h"
 
 struct sm_zone;
 struct sm_arena;
@@ -24,7 +25,9 @@ struct sm_geometry {
     uint32_t g_max_types;   /* default 128, at most 254 */
     uint32_t g_max_buckets; /* default 16384 */
     uint32_t g_max_events;  /* default 256 */
+    uint32_t g_max_sites;   /* default 1024, at most 2^20 */
     bool g_fenced;          /* fenced mode even where membarrier works */
+    bool g_trace;           /* every zone is traced, see site.h */
 };
 
 /* What the language on top provides. All may be NULL.
@@ -93,6 +96,10 @@ struct sm_arena {
     int a_callback_errno; /* what the last failing ctor or init returned */
     struct sm_mb *a_mb;   /* mbuf_zone.c: the mbufs of this attachment, NULL until first used */
     enum sm_err (*a_mfree)(struct sm_arena *a, void *m); /* one mbuf, as m_free; for whoever frees items below mbufs */
+    struct sm_site_shm *a_sites;
+    uint32_t a_site; /* what the next traced allocations are recorded under, 0: the caller's address */
+    uint64_t a_site_turn; /* traced allocations, for debug.sites */
+    struct sm_site_known *a_site_known; /* sites of return addresses, see site.c; NULL until first needed */
 };
 
 /* The geometry with defaults filled in; SM_INVALID names nothing: ranges are in sm_geometry. */

@@ -18,8 +18,8 @@
 #define EMPTY_LIMIT_NS 100000000ll
 
 static const char *const region_names[SM_R_FIXED] = {
-    "control", "cpus",    "zones", "kegs",     "queues",    "locks",    "caches", "types",
-    "events",  "buckets", "extra", "page-dir", "page-link", "meta-dir", "meta",   "data",
+    "control", "cpus",    "zones", "kegs",     "queues",    "locks",    "caches", "types", "events",
+    "sites",   "buckets", "extra", "page-dir", "page-link", "meta-dir", "meta",   "data",
 };
 
 static uint64_t page_up(uint64_t bytes) {
@@ -35,24 +35,25 @@ enum sm_err sm_arena_geometry(const struct sm_geometry *asked, struct sm_geometr
     g.g_max_types = g.g_max_types ? g.g_max_types : 128;
     g.g_max_buckets = g.g_max_buckets ? g.g_max_buckets : 16384;
     g.g_max_events = g.g_max_events ? g.g_max_events : 256;
+    g.g_max_sites = g.g_max_sites ? g.g_max_sites : 1024;
     if (g.g_max_bytes < LEAST_MAX_BYTES || g.g_max_bytes > MOST_MAX_BYTES || g.g_max_cpus >= SM_CPU_NONE ||
         g.g_max_zones >= SM_ST_ZONE_MASK || g.g_max_queues >= SM_ST_CPU_MASK || g.g_max_types > SM_TYPES_LIMIT ||
-        g.g_max_buckets > 1u << 24 || g.g_max_events > 1u << 20) {
+        g.g_max_buckets > 1u << 24 || g.g_max_events > 1u << 20 || g.g_max_sites > SM_SITES_LIMIT) {
         return SM_INVALID;
     }
     *full = g;
     return SM_OK;
 }
 
-static uint64_t meta_bytes(uint64_t max_bytes) {
-    /* The most greedy keg, 16-byte items with aux words, needs 3,080 bytes of state for each 4,096 of data; chunks may
-     * waste a sixteenth. */
-    uint64_t bytes = page_up(max_bytes / 16 * 13) + 16 * SM_PAGE;
+static uint64_t meta_bytes(uint64_t max_bytes, bool trace) {
+    /* The most greedy keg, 16-byte items with aux words, needs 3,080 bytes of state for each 4,096 of data, and with
+     * trace records 7,176; chunks may waste a sixteenth. */
+    uint64_t bytes = page_up(max_bytes / 16 * (trace ? 30 : 13)) + 16 * SM_PAGE;
     return bytes < MOST_META_BYTES ? bytes : MOST_META_BYTES;
 }
 
 void sm_format_place(struct sm_header_shm *h) {
-    uint64_t meta = meta_bytes(h->h_max_bytes);
+    uint64_t meta = meta_bytes(h->h_max_bytes, (h->h_flags & SM_ARENA_TRACE) != 0);
     uint64_t data_pages = h->h_max_bytes >> SM_PAGE_SHIFT;
     uint64_t zones = h->h_max_zones, cpus = h->h_max_cpus;
     const uint64_t bytes[SM_R_FIXED] = {
@@ -67,6 +68,7 @@ void sm_format_place(struct sm_header_shm *h) {
         [SM_R_TYPES] =
             h->h_max_types * sizeof(struct sm_type_shm) + cpus * h->h_max_types * sizeof(struct sm_type_stat_shm),
         [SM_R_EVENTS] = h->h_max_events * sizeof(struct sm_event_shm),
+        [SM_R_SITES] = h->h_max_sites * sizeof(struct sm_site_shm),
         [SM_R_BUCKETS] = h->h_max_buckets * sizeof(struct sm_bucket_shm),
         [SM_R_EXTRA] = EXTRA_BYTES,
         [SM_R_PAGEDIR] = data_pages * sizeof(uint64_t),
@@ -83,7 +85,8 @@ void sm_format_place(struct sm_header_shm *h) {
         r->r_off = off;
         r->r_bytes = page_up(bytes[i]);
         r->r_version = SM_LAYOUT_VERSION;
-        r->r_flags = i == SM_R_CACHES || i >= SM_R_BUCKETS ? SM_REGION_SPARSE : 0;
+        bool later = i == SM_R_SITES ? !(h->h_flags & SM_ARENA_TRACE) : i == SM_R_CACHES || i >= SM_R_BUCKETS;
+        r->r_flags = later ? SM_REGION_SPARSE : 0;
         off += r->r_bytes;
     }
     h->h_regions = SM_R_FIXED;
@@ -99,6 +102,8 @@ uint64_t sm_arena_object_bytes(const struct sm_geometry *g) {
         .h_max_types = g->g_max_types,
         .h_max_buckets = g->g_max_buckets,
         .h_max_events = g->g_max_events,
+        .h_max_sites = g->g_max_sites,
+        .h_flags = g->g_trace ? SM_ARENA_TRACE : 0,
     };
     sm_format_place(&h);
     return h.h_object_bytes;
@@ -145,6 +150,7 @@ enum sm_err sm_format_write(struct sm_arena *a, const struct sm_header_shm *h) {
     ctl->ctl_data_pages = h->h_max_bytes >> SM_PAGE_SHIFT;
     ctl->ctl_meta_pages = h->h_region[SM_R_META].r_bytes >> SM_PAGE_SHIFT;
     ctl->ctl_meta_frontier = 1; /* block 0 means none */
+    ctl->ctl_sites = h->h_flags & SM_ARENA_TRACE ? h->h_max_sites : 0;
     sm_tunable_format(a);
     return err;
 }
@@ -167,6 +173,7 @@ void sm_format_bind(struct sm_arena *a, uint8_t *base, uint64_t bytes) {
     a->a_type_stats =
         (struct sm_type_stat_shm *)(AT(SM_R_TYPES) + page_up(h->h_max_types * sizeof(struct sm_type_shm)));
     a->a_events = (struct sm_event_shm *)AT(SM_R_EVENTS);
+    a->a_sites = (struct sm_site_shm *)AT(SM_R_SITES);
     a->a_buckets = (struct sm_bucket_shm *)AT(SM_R_BUCKETS);
     a->a_pagedir = (uint64_t *)AT(SM_R_PAGEDIR);
     a->a_links = (struct sm_page_link_shm *)AT(SM_R_PAGELINKS);
@@ -176,6 +183,7 @@ void sm_format_bind(struct sm_arena *a, uint8_t *base, uint64_t bytes) {
     a->a_data = base + a->a_data_off;
     a->a_data_pages = h->h_max_bytes >> SM_PAGE_SHIFT;
     a->a_fenced = (h->h_flags & SM_ARENA_FENCED) != 0;
+    a->a_hooks.h_mask |= h->h_flags & SM_ARENA_TRACE ? SM_HOOK_TRACE : 0;
 #undef AT
 }
 
@@ -198,12 +206,13 @@ static enum sm_err verify_fields(const struct sm_header_shm *h, uint64_t object_
         .g_max_types = h->h_max_types,
         .g_max_buckets = h->h_max_buckets,
         .g_max_events = h->h_max_events,
+        .g_max_sites = h->h_max_sites,
     };
     struct sm_geometry full;
     struct sm_header_shm placed = *h;
     if (sm_arena_geometry(&g, &full) != SM_OK || full.g_max_bytes != g.g_max_bytes || g.g_max_cpus == 0 ||
         g.g_max_zones == 0 || g.g_max_queues == 0 || g.g_max_types == 0 || g.g_max_buckets == 0 ||
-        g.g_max_events == 0) {
+        g.g_max_events == 0 || g.g_max_sites == 0) {
         return SM_CORRUPT;
     }
     sm_format_place(&placed);

@@ -61,6 +61,7 @@ static void attachment_drop(struct sm_arena *a) {
     if (a->a_fd >= 0) {
         sm_os_close(a->a_fd);
     }
+    free(a->a_site_known);
     free(a);
 }
 
@@ -111,7 +112,9 @@ static enum sm_err create_formatted(struct sm_arena *a, const struct sm_geometry
         .h_max_types = g->g_max_types,
         .h_max_buckets = g->g_max_buckets,
         .h_max_events = g->g_max_events,
-        .h_flags = g->g_fenced || !sm_os_membarrier_register() ? SM_ARENA_FENCED : 0,
+        .h_max_sites = g->g_max_sites,
+        .h_flags =
+            (g->g_fenced || !sm_os_membarrier_register() ? SM_ARENA_FENCED : 0) | (g->g_trace ? SM_ARENA_TRACE : 0),
     };
     sm_format_place(&h);
     h.h_checksum = sm_format_checksum(&h);
@@ -314,6 +317,8 @@ static enum sm_err ensure_cpu(struct sm_arena *a) {
 }
 
 void sm_arena_set_hooks(struct sm_arena *a, const struct sm_hooks *hooks) {
+    uint32_t trace = a->a_hooks.h_mask & SM_HOOK_TRACE;
     a->a_hooks = hooks ? *hooks : (struct sm_hooks){0};
+    a->a_hooks.h_mask = (a->a_hooks.h_mask & ~SM_HOOK_TRACE) | trace;
     sm_zone_rebind(a); /* an armed attachment leaves the inline paths */
 }

@@ -24,7 +24,8 @@ static enum sm_err bucket_fresh(struct sm_arena *a, uint32_t *id) {
         }
         ctl->ctl_bucket_bytes += step;
     }
-    *id = ctl->ctl_bucket_next++;
+    *id = ctl->ctl_bucket_next;
+    sm_store_rlx(&ctl->ctl_bucket_next, *id + 1); /* who looks without the lock sees one or the other */
     return SM_OK;
 }
 

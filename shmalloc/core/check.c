@@ -1,4 +1,4 @@
-/* check.c - the driver of the invariant checks: stops the world, runs sm_check_i1 .. i16, counts findings.
+/* check.c - the driver of the invariant checks: stops the world, runs sm_check_i1 .. i17, counts findings.
  * Owns no state. Takes the quiesce lock on a live, writable arena and nothing otherwise. Never writes to the arena
  * beyond what stopping the other CPUs needs. Source: layout.h's list of invariants.
  */
@@ -28,7 +28,7 @@ static const char *const titles[SM_INVARIANTS] = {
     "sleepers: a keg's waiter count equals the sum over its CPUs' caches",
     "malloc type: in-use and byte counters equal the recount from the items' tags",
     "lock: its word names a CPU or counts what its hold cells add up to; waiter counts equal the sum over the cells",
-    "(the next number free)",
+    "site: its text ends and has its hash; a trace record names no site, the full mark, or a finished site",
     "ATTACHED: each is reached, and only once unless it is storage, whose counter equals the mbufs that refer to it",
     "sockbuf: byte and storage counts and both tails are those of its chain, which ends",
 };
@@ -80,7 +80,7 @@ static enum sm_err look(struct sm_check *c) {
     static enum sm_err (*const later[])(struct sm_check *) = {
         sm_check_i2,  sm_check_i3,  sm_check_i4,  sm_check_i5,  sm_check_i6,  sm_check_i7,
         sm_check_i8,  sm_check_i9,  sm_check_i10, sm_check_i11, sm_check_i12, sm_check_i13,
-        sm_check_i14, sm_check_i15, sm_check_i16, sm_check_i18, sm_check_i19,
+        sm_check_i14, sm_check_i15, sm_check_i16, sm_check_i17, sm_check_i18, sm_check_i19,
     };
     enum sm_err e = sm_check_i1(c);
     if (e != SM_OK || !c->c_usable) {

@@ -14,7 +14,7 @@ struct sm_check_keg { /* a keg's constants, loaded once */
     bool k_sane; /* live, and its geometry stays inside slab and block */
     uint32_t k_flags;
     uint32_t k_items, k_pages, k_stride_bytes;
-    uint32_t k_block_bytes, k_words_off, k_aux_off, k_hdr_off, k_chunk_pages;
+    uint32_t k_block_bytes, k_words_off, k_aux_off, k_trace_off, k_hdr_off, k_chunk_pages;
     uint64_t k_slabs, k_reserved_slabs; /* counted: published, and being made */
     uint64_t k_slab_pages;              /* counted, both sorts */
     uint64_t k_empty_slabs;             /* counted: every word FREE */
@@ -29,6 +29,7 @@ struct sm_check_slab {
     uint64_t s_first; /* number of its item 0 among all items of the arena */
     const uint64_t *s_words;
     const uint32_t *s_aux;             /* NULL without aux words */
+    const struct sm_trace_shm *s_trace; /* NULL without trace records */
     const struct sm_slab_shm *s_shared; /* the slab header */
 };
 
@@ -61,6 +62,7 @@ struct sm_check {
     const struct sm_cache_shm *c_caches;
     const struct sm_type_shm *c_types;
     const struct sm_type_stat_shm *c_type_stats; /* NULL when it does not fit its region */
+    const struct sm_site_shm *c_sites;
     const struct sm_bucket_shm *c_buckets;
     const uint64_t *c_pagedir;
     const struct sm_page_link_shm *c_links;
@@ -84,6 +86,7 @@ void sm_check_found(struct sm_check *c, uint32_t invariant, const char *fmt, ...
 
 /* ---- check_survey.c: the tables above. SM_NO_MEMORY when this process has none left. */
 enum sm_err sm_check_survey(struct sm_check *c);
+enum sm_err sm_check_survey_items(struct sm_check *c); /* kegs and slabs alone */
 void sm_check_survey_end(struct sm_check *c);
 
 struct sm_check_item { /* where an offset points */
@@ -145,6 +148,7 @@ enum sm_err sm_check_i13(struct sm_check *c);
 enum sm_err sm_check_i14(struct sm_check *c);
 enum sm_err sm_check_i15(struct sm_check *c);
 enum sm_err sm_check_i16(struct sm_check *c);
+enum sm_err sm_check_i17(struct sm_check *c);
 enum sm_err sm_check_i18(struct sm_check *c);
 enum sm_err sm_check_i19(struct sm_check *c);
 

@@ -22,6 +22,7 @@ static void bind_tables(struct sm_check *c) {
     c->c_holds = (const struct sm_userlock_hold_shm *)(c->c_locks + SM_MAX_LOCKS);
     c->c_caches = (const struct sm_cache_shm *)(base + r[SM_R_CACHES].r_off);
     c->c_types = (const struct sm_type_shm *)(base + r[SM_R_TYPES].r_off);
+    c->c_sites = (const struct sm_site_shm *)(base + r[SM_R_SITES].r_off);
     c->c_buckets = (const struct sm_bucket_shm *)(base + r[SM_R_BUCKETS].r_off);
     c->c_pagedir = (const uint64_t *)(base + r[SM_R_PAGEDIR].r_off);
     c->c_links = (const struct sm_page_link_shm *)(base + r[SM_R_PAGELINKS].r_off);
@@ -83,14 +84,17 @@ static bool regions_agree(struct sm_check *c) {
         .g_max_types = h->h_max_types,
         .g_max_buckets = h->h_max_buckets,
         .g_max_events = h->h_max_events,
+        .g_max_sites = h->h_max_sites,
     };
     struct sm_geometry full;
     struct sm_header_shm placed = *h;
     if (sm_arena_geometry(&g, &full) != SM_OK || full.g_max_bytes != g.g_max_bytes || h->h_max_cpus == 0 ||
-        h->h_max_zones == 0 || h->h_max_queues == 0 || h->h_max_types == 0 || h->h_max_buckets == 0) {
-        sm_check_found(c, 1, "geometry: %llu bytes, %u cpus, %u zones, %u queues, %u types, %u buckets cannot be",
+        h->h_max_zones == 0 || h->h_max_queues == 0 || h->h_max_types == 0 || h->h_max_buckets == 0 ||
+        h->h_max_sites == 0) {
+        sm_check_found(c, 1,
+                       "geometry: %llu bytes, %u cpus, %u zones, %u queues, %u types, %u buckets, %u sites cannot be",
                        (unsigned long long)h->h_max_bytes, h->h_max_cpus, h->h_max_zones, h->h_max_queues,
-                       h->h_max_types, h->h_max_buckets);
+                       h->h_max_types, h->h_max_buckets, h->h_max_sites);
         return false;
     }
     bool ok = true;

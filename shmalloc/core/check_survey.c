@@ -69,6 +69,9 @@ static bool keg_is_sane(const struct sm_check_keg *k) {
            k->k_words_off % 8 == 0 && k->k_words_off + (uint64_t)k->k_items * 8 <= k->k_block_bytes &&
            k->k_aux_off % 4 == 0 &&
            (k->k_aux_off == 0 || k->k_aux_off + (uint64_t)k->k_items * 4 <= k->k_block_bytes) &&
+           k->k_trace_off % 8 == 0 &&
+           (k->k_trace_off == 0 ||
+            k->k_trace_off + (uint64_t)k->k_items * sizeof(struct sm_trace_shm) <= k->k_block_bytes) &&
            k->k_hdr_off % 4 == 0 && k->k_hdr_off + sizeof(struct sm_slab_shm) <= hdr_room;
 }
 
@@ -88,6 +91,7 @@ static enum sm_err survey_kegs(struct sm_check *c) {
         k->k_block_bytes = sm_load_rlx(&s->k_block_bytes);
         k->k_words_off = sm_load_rlx(&s->k_words_off);
         k->k_aux_off = sm_load_rlx(&s->k_aux_off);
+        k->k_trace_off = sm_load_rlx(&s->k_trace_off);
         k->k_hdr_off = sm_load_rlx(&s->k_hdr_off);
         k->k_chunk_pages = sm_load_rlx(&s->k_chunk_pages);
         k->k_sane = k->k_live && keg_is_sane(k);
@@ -128,6 +132,7 @@ static bool slab_from_entry(const struct sm_check *c, uint32_t page, uint64_t e,
     s->s_pages = pages;
     s->s_words = (const uint64_t *)(b + k->k_words_off);
     s->s_aux = k->k_aux_off != 0 ? (const uint32_t *)(b + k->k_aux_off) : NULL;
+    s->s_trace = k->k_trace_off != 0 ? (const struct sm_trace_shm *)(b + k->k_trace_off) : NULL;
     return true;
 }
 
@@ -178,7 +183,7 @@ static enum sm_err survey_slabs(struct sm_check *c) {
         return SM_NO_MEMORY;
     }
     for (uint32_t p = 0; p < c->c_frontier; p++) {
-        uint64_t e = sm_load_rlx(&c->c_pagedir[p]);
+        uint64_t e = sm_load_acq(&c->c_pagedir[p]); /* pairs with the release that published the slab */
         if (SM_PG_IDX(e) != 0) {
             continue;
         }
@@ -277,11 +282,13 @@ static enum sm_err survey_buckets(struct sm_check *c) {
     return SM_OK;
 }
 
-enum sm_err sm_check_survey(struct sm_check *c) {
+enum sm_err sm_check_survey_items(struct sm_check *c) {
     enum sm_err e = survey_kegs(c);
-    if (e == SM_OK) {
-        e = survey_slabs(c);
-    }
+    return e == SM_OK ? survey_slabs(c) : e;
+}
+
+enum sm_err sm_check_survey(struct sm_check *c) {
+    enum sm_err e = sm_check_survey_items(c);
     if (e == SM_OK) {
         e = survey_buckets(c);
     }

@@ -59,6 +59,7 @@ enum sm_lock_class {
 #define SM_HOOK_LOCK 2u    /* h_lock around the core's locks */
 #define SM_HOOK_SLEEP 4u   /* h_may_sleep before an M_WAITOK allocation */
 #define SM_HOOK_CRASH 8u   /* h_crash between the steps of every operation */
+#define SM_HOOK_TRACE 16u  /* no hook: the arena's zones are all traced, so nothing may take the inline paths */
 
 struct sm_hooks {
     uint32_t h_version; /* SM_HOOKS_VERSION */

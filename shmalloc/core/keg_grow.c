@@ -139,6 +139,12 @@ static void slab_format(struct sm_arena *a, const struct sm_slab_ref *s, uint32_
             s->sr_aux[i] = 0;
         }
     }
+    if (a->a_kegs[s->sr_keg].k_trace_off != 0) {
+        struct sm_slab_ref first = *s; /* the block may have been another keg's: its records must name no site (I17) */
+        first.sr_index = 0;
+        struct sm_trace_shm *t = sm_slab_trace(a, &first);
+        memset(t, 0, items * sizeof *t);
+    }
 }
 
 /* Runs one callback over one item of an unpublished slab. */

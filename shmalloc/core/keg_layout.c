@@ -46,6 +46,11 @@ static void place_block(struct sm_keg_shm *k) {
         k->k_aux_off = at;
         at += k->k_items * (uint32_t)sizeof(uint32_t);
     }
+    k->k_trace_off = 0;
+    if (k->k_flags & SM_KEG_TRACE) {
+        k->k_trace_off = round_up(at, sizeof(uint64_t));
+        at = k->k_trace_off + k->k_items * (uint32_t)sizeof(struct sm_trace_shm);
+    }
     k->k_block_bytes = round_up(at, SM_BLOCK_UNIT);
     /* Meta pages are taken in the smallest chunk that wastes at most a sixteenth, or the thriftiest one. */
     uint64_t best_waste = UINT64_MAX;

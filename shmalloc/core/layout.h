@@ -14,6 +14,7 @@
  *      | caches      cpu x zone|  the per-CPU alloc/free bucket pair and counters
  *      | types       cpu x type|  malloc(9) types and their per-CPU counters
  *      | events      ring      |  warnings, recoveries: fixed size, oldest overwritten
+ *      | sites       sparse    |  texts of allocation sites, append-only; committed with the first traced zone
  *      | buckets     sparse    |  arrays of {item, state word} offsets
  *      | extra       sparse    |  regions of the companions (witness, faultinj)
  *      | page dir    sparse    |  8 bytes a data page: THE TRUTH about pages
@@ -60,6 +61,7 @@
  *      I14 sleepers: a keg's waiter count equals the sum over its CPUs' caches.
  *      I15 malloc type: in-use and byte counters equal the recount from the items' tags.
  *      I16 lock: its word names a CPU or counts what its hold cells add up to; waiter counts equal the sum over the cells.
+ *      I17 site: its text ends and has its hash; a trace record names no site, the full mark, or a finished site.
  *      I18 ATTACHED: each is reached, and only once unless it is storage, whose counter equals the mbufs that refer to it.
  *          Labels of packet headers: as many were made as ended, were reaped and are alive.
  *      I19 sockbuf: byte and storage counts and both tails are those of its chain, which ends.
@@ -122,6 +124,7 @@ enum sm_region_id {
     SM_R_CACHES,
     SM_R_TYPES,
     SM_R_EVENTS,
+    SM_R_SITES,
     SM_R_BUCKETS,
     SM_R_EXTRA,
     SM_R_PAGEDIR,
@@ -137,6 +140,7 @@ enum sm_region_id {
 #define SM_ARENA_WITNESS 2u /* armed: whoever attaches arms itself too */
 #define SM_ARENA_FAULTS 4u
 #define SM_ARENA_DUMP 8u /* a copy made by dump: read-only, its CPUs are as they were */
+#define SM_ARENA_TRACE 16u /* every zone made in it is traced, malloc's too; the meta region is sized for that */
 
 #define SM_STATE_FORMATTING 0u
 #define SM_STATE_READY 0x59444552u /* "REDY" */
@@ -161,7 +165,9 @@ enum sm_region_id {
  *      84    4 h_max_events
  *      88    4 h_flags        SM_ARENA_*
  *      92    4 h_regions      entries in use when formatted
- *      96    - h_region       SM_MAX_REGIONS entries; those past h_regions belong to (a) and are not in the checksum
+ *      96    4 h_max_sites
+ *     100    4 h_pad0
+ *     104    - h_region       SM_MAX_REGIONS entries; those past h_regions belong to (a) and are not in the checksum
  *    last   16 h_state ...    SM_STATE_READY stored last, with release order
  */
 struct sm_header_shm {
@@ -184,11 +190,13 @@ struct sm_header_shm {
     uint32_t h_max_events;
     uint32_t h_flags;
     uint32_t h_regions;
+    uint32_t h_max_sites;
+    uint32_t h_pad0;
     struct sm_region_shm h_region[SM_MAX_REGIONS];
     uint32_t h_state; /* (x) */
     uint32_t h_pad[3];
 };
-_Static_assert(offsetof(struct sm_header_shm, h_region) == 96, "layout");
+_Static_assert(offsetof(struct sm_header_shm, h_region) == 104, "layout");
 _Static_assert(sizeof(struct sm_header_shm) <= SM_PAGE, "layout");
 
 /* ---------------------------------------------------------------- the truth: state words */
@@ -442,6 +450,7 @@ _Static_assert(sizeof(struct sm_cpu_shm) == 256, "layout");
 #define SM_KEG_TAGGED 4u  /* aux word per item is a malloc tag: type << 20 | ... see malloc.h */
 #define SM_KEG_RUNS 8u    /* each slab is one run of pages holding one item; no bucket ever holds it */
 #define SM_KEG_NOFREE 16u /* slabs are never given back */
+#define SM_KEG_TRACE 32u  /* a trace record per item */
 
 /*  OFFSET SIZE FIELD                                   list heads are page number + 1
  *       0   64 k_lock
@@ -471,6 +480,7 @@ _Static_assert(sizeof(struct sm_cpu_shm) == 256, "layout");
  *     184    4 k_block_free    head of the free state blocks, in units of 16 bytes; 0 none
  *     188    4 k_zones         zones on this keg
  *     192    4 k_gen_seed      generation given to the words of the next slab
+ *     196    4 k_trace_off     of trace record 0 in a state block, 0 without trace records
  */
 struct sm_keg_shm {
     struct sm_lock_shm k_lock;
@@ -502,7 +512,8 @@ struct sm_keg_shm {
     uint32_t k_block_free; /* (p) (d) */
     uint32_t k_zones;      /* (a) */
     uint32_t k_gen_seed;   /* (k) */
-    uint32_t k_pad1[15];
+    uint32_t k_trace_off;  /* (c) */
+    uint32_t k_pad1[14];
 };
 _Static_assert(sizeof(struct sm_keg_shm) == 256, "layout");
 
@@ -524,10 +535,11 @@ _Static_assert(sizeof(struct sm_keg_shm) == 256, "layout");
 #define SM_ZONE_KEEP 0x400u   /* items of a dead CPU stay for adoption instead of being reclaimed */
 #define SM_ZONE_INTERNAL 0x800u /* not shown unless asked for */
 #define SM_ZONE_ZINIT 0x1000u /* new slabs are zeroed */
+#define SM_ZONE_TRACE 0x2000u /* who allocated each item, where and when; a secondary zone takes its master's */
 #define SM_ZONE_MBUF 0x10000u /* mbufs: freed by m_free; recovery releases what they refer to (layout_mbuf.h) */
 #define SM_ZONE_USER_FLAGS                                                                                             \
     (SM_ZONE_REFCNT | SM_ZONE_NOBUCKET | SM_ZONE_MAXBUCKET | SM_ZONE_OFFPAGE | SM_ZONE_NOFREE | SM_ZONE_TRASH |        \
-     SM_ZONE_REDZONE | SM_ZONE_KEEP | SM_ZONE_ZINIT)
+     SM_ZONE_REDZONE | SM_ZONE_KEEP | SM_ZONE_ZINIT | SM_ZONE_TRACE)
 
 enum sm_callback_slot {
     SM_CB_CTOR,
@@ -665,94 +677,6 @@ struct sm_queue_shm {
 };
 _Static_assert(sizeof(struct sm_queue_shm) == 320, "layout");
 
-/* ---------------------------------------------------------------- users' locks */
-
-/*  LOCK WORD, the truth about who holds a lock exclusively
- *
- *      63                             20 19     13  12  11       0
- *      +--------------------------------+---------+----+----------+
- *      | thread of the owner, or number |    0    |died| owner    |
- *      | of holds when owner is 0       |         |    | cpu + 1  |
- *      +--------------------------------+---------+----+----------+
- *
- *  A mutex, and a writer, own: one compare-and-swap takes, one store gives back, and the word names whom to ask whether
- *  it still lives. Readers and semaphore permits are counted; whose they are stands in the HOLD CELLS, one for each CPU
- *  and lock, and those are the truth: the count is derived. Word and cell change inside one operation (SM_OP_LOCK), so
- *  with the world stopped they agree for every live CPU.
- *  died: a holder that could write died holding it, and nobody has said since that what the lock protects is whole again.
- */
-#define SM_MAX_LOCKS 256u
-enum sm_userlock_kind { SM_UL_MUTEX = 1, SM_UL_RWLOCK, SM_UL_SX, SM_UL_SEMAPHORE, SM_UL_CONDITION, SM_UL_KIND_END };
-#define SM_UL_OWNER_MASK 0xfffull
-#define SM_UL_DIED 0x1000ull
-#define SM_UL_COUNT_SHIFT 20
-#define SM_UL_COUNT_ONE (1ull << SM_UL_COUNT_SHIFT)
-#define SM_UL_OWNER(w) ((uint32_t)((w) & SM_UL_OWNER_MASK)) /* cpu + 1, 0: no owner */
-#define SM_UL_COUNT(w) (SM_UL_OWNER(w) ? 0 : (w) >> SM_UL_COUNT_SHIFT)
-
-#define SM_UL_FREE 0u /* ul_state */
-#define SM_UL_LIVE 1u
-#define SM_UL_RECURSIVE 1u /* ul_flags */
-
-/*  OFFSET SIZE FIELD
- *       0    8 ul_word            see LOCK WORD                        first cache line: every acquisition
- *       8    4 ul_state           SM_UL_FREE, LIVE
- *      12    4 ul_gen             grows when the slot is reused
- *      16    4 ul_kind            enum sm_userlock_kind
- *      20    4 ul_flags           SM_UL_RECURSIVE
- *      24    4 ul_depth           times the owner has taken it
- *      28    4 ul_permits         of a semaphore
- *      32    4 ul_excl_seq        futex of those who want it alone (and of a semaphore's and a condition's waiters)
- *      36    4 ul_excl_waiters
- *      40    4 ul_shared_seq      futex of readers
- *      44    4 ul_shared_waiters
- *      48    8 ul_acquires        since creation
- *      56    8 ul_contended       acquisitions that found it taken
- *      64   32 ul_name
- *      96    4 ul_mutex           of a condition: id of its mutex
- *     100    4 ul_mutex_gen       and that mutex's generation
- *     104    4 ul_dead_cpu        the last holder that died or left holding it
- *     108    4 ul_dead_pid
- *     112    8 ul_deaths          such holders ever
- */
-struct sm_userlock_shm {
-    uint64_t ul_word;           /* (t) */
-    uint32_t ul_state;          /* (a) read by anybody */
-    uint32_t ul_gen;            /* (a) */
-    uint32_t ul_kind;           /* (c) */
-    uint32_t ul_flags;          /* (c) */
-    uint32_t ul_depth;          /* the owner named in the word */
-    uint32_t ul_permits;        /* (c) */
-    uint32_t ul_excl_seq;       /* (x) */
-    uint32_t ul_excl_waiters;   /* (x) (d) */
-    uint32_t ul_shared_seq;     /* (x) */
-    uint32_t ul_shared_waiters; /* (x) (d) */
-    uint64_t ul_acquires;       /* (x) */
-    uint64_t ul_contended;      /* (x) */
-    char ul_name[SM_NAME_BYTES]; /* (c) */
-    uint32_t ul_mutex;          /* (c) */
-    uint32_t ul_mutex_gen;      /* (c) */
-    uint32_t ul_dead_cpu;       /* whoever marks the death: recovery (q), or the owner that leaves */
-    uint32_t ul_dead_pid;
-    uint64_t ul_deaths;
-    uint64_t ul_pad;
-};
-_Static_assert(offsetof(struct sm_userlock_shm, ul_name) == 64, "what every acquisition touches is one cache line");
-_Static_assert(sizeof(struct sm_userlock_shm) == 128, "layout");
-
-/*  HOLD CELL of one CPU at one lock; a lock's cells lie side by side, committed when the lock is made.
- *  OFFSET SIZE FIELD
- *       0    4 uh_shared       holds of this CPU: as a reader, or permits of a semaphore
- *       4    2 uh_wait_shared  threads of this CPU asleep as readers
- *       6    2 uh_wait_excl    and of the others
- */
-struct sm_userlock_hold_shm {
-    uint32_t uh_shared;      /* (o) (t) */
-    uint16_t uh_wait_shared; /* (o) */
-    uint16_t uh_wait_excl;   /* (o) */
-};
-_Static_assert(sizeof(struct sm_userlock_hold_shm) == 8, "layout");
-
 /* ---------------------------------------------------------------- malloc types, events, control */
 
 /* MALLOC TAG (aux word of a TAGGED keg): type + 1 in the high 8 bits, request slack in the low 24:
@@ -796,6 +720,48 @@ struct sm_event_shm {
     char ev_text[232];
 };
 _Static_assert(sizeof(struct sm_event_shm) == 256, "layout");
+
+/*  SITE, a place in a program that allocates. An id is an index + 1. Open addressing from hash % places on; never removed.
+ *
+ *      63                32 31            16 15       4 3    0
+ *      +--------------------+----------------+----------+------+
+ *      |   hash of text     | gen of the cpu |   cpu    | kind |    kind 0: empty; 1: being written by the cpu; 2: finished
+ *      +--------------------+----------------+----------+------+
+ *
+ *  From 0 to being written, and from a dead writer to the next, by compare-and-swap; to finished by its writer's release
+ *  store. Readers pass over what is not finished. Two CPUs that write one text at one time may make two sites of it.
+ */
+#define SM_SITE_WRITING 1u
+#define SM_SITE_FINISHED 2u
+#define SM_SITE_WORD(kind, cpu, gen, hash)                                                                             \
+    ((uint64_t)(kind) | ((uint64_t)(cpu) << 4) | ((uint64_t)(uint16_t)(gen) << 16) | ((uint64_t)(hash) << 32))
+#define SM_SITE_KIND(w) ((uint32_t)((w) & 0xf))
+#define SM_SITE_CPU(w) ((uint32_t)(((w) >> 4) & 0xfff))
+#define SM_SITE_GEN(w) ((uint32_t)(((w) >> 16) & 0xffff))
+#define SM_SITE_HASH(w) ((uint32_t)((w) >> 32))
+#define SM_SITE_NONE 0u          /* not recorded */
+#define SM_SITE_FULL UINT32_MAX  /* the table had no place left */
+#define SM_SITES_LIMIT (1u << 20)
+#define SM_SITE_TEXT 248
+
+struct sm_site_shm {
+    uint64_t si_word;           /* (x) */
+    char si_text[SM_SITE_TEXT]; /* whom the word names while it is being written; then constant */
+};
+_Static_assert(sizeof(struct sm_site_shm) == 256, "layout");
+
+/*  TRACE RECORD, one per item of a traced keg, in the state block; counts while the item is HELD, QUEUED or TICKETED.
+ *  OFFSET SIZE FIELD
+ *       0    4 tr_site     id, SM_SITE_NONE or SM_SITE_FULL
+ *       4    4 tr_pid      of the process that allocated it
+ *       8    8 tr_time_ns  CLOCK_REALTIME
+ */
+struct sm_trace_shm {   /* the CPU under which the item is CONSTRUCTING, or of a page run the one that HOLDS it */
+    uint32_t tr_site;   /* (x) */
+    uint32_t tr_pid;    /* (x) */
+    int64_t tr_time_ns; /* (x) */
+};
+_Static_assert(sizeof(struct sm_trace_shm) == 16, "layout");
 
 /*  CONTROL
  *  OFFSET SIZE FIELD
@@ -849,6 +815,8 @@ struct sm_control_shm {
     uint32_t ctl_policy;            /* (q) nonzero: every CPU carries SM_CLAIM_POLICY */
     uint32_t ctl_reaping;           /* (q) derived data is being rebuilt: a dead reaper's successor starts over */
     sm_off_t ctl_mbuf;              /* (a) struct sm_mb_shm, 0: this arena has no mbufs */
+    uint32_t ctl_sites;      /* (a) read by anybody: places for sites that are committed, 0 or h_max_sites */
+    uint32_t ctl_sites_full; /* (x) the event about the full table was logged */
 };
 _Static_assert(offsetof(struct sm_control_shm, ctl_frontier) == 192, "layout");
 _Static_assert(offsetof(struct sm_control_shm, ctl_bins) == 256, "layout");

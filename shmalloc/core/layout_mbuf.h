@@ -175,6 +175,10 @@ struct sm_extref_shm {
 };
 _Static_assert(sizeof(struct sm_extref_shm) == 32, "layout");
 
+#define MTAG_BYTES 256u
+#define MTAG_HDR_BYTES 32u
+#define MTAG_MAX (MTAG_BYTES - MTAG_HDR_BYTES)
+
 /* Item of the zone "mbuf_tag".
  *  OFFSET SIZE FIELD
  *       0    8 t_next         next tag of the packet
@@ -183,9 +187,6 @@ _Static_assert(sizeof(struct sm_extref_shm) == 32, "layout");
  *      14    2 t_len          bytes of t_data
  *      16    4 t_persistent   1: m_tag_delete_nonpersistent leaves it
  */
-#define MTAG_BYTES 256u
-#define MTAG_HDR_BYTES 32u
-#define MTAG_MAX (MTAG_BYTES - MTAG_HDR_BYTES)
 struct m_tag {
     sm_off_t t_next; /* (h) */
     uint32_t t_cookie; /* (h) */
@@ -261,6 +262,10 @@ struct sm_sockbuf_shm {
 };
 _Static_assert(sizeof(struct sm_sockbuf_shm) == 256, "layout");
 
+#define MAC_LABEL_MBUFS 1u
+#define SM_MAC_FREE 0u
+#define SM_MAC_LIVE 1u
+
 /* A MAC policy: its callbacks by name, so that every process finds its own.
  *  OFFSET SIZE FIELD
  *       0    4 mp_state       0 free, 1 live
@@ -270,9 +275,6 @@ _Static_assert(sizeof(struct sm_sockbuf_shm) == 256, "layout");
  *     272    8 mp_refused     labels that it refused to initialise or to copy
  *     280    8 mp_missed      ends that it did not hear of, because the process had not its callbacks
  */
-#define MAC_LABEL_MBUFS 1u
-#define SM_MAC_FREE 0u
-#define SM_MAC_LIVE 1u
 struct sm_mac_policy_shm {
     uint32_t mp_state; /* (a) read by anybody */
     uint32_t mp_flags; /* (a) */

@@ -15,8 +15,10 @@
 #include "cache.h"
 #include "keg.h"
 #include "quiesce.h"
+#include "site.h"
 #include "slab.h"
 #include "tag.h"
+#include "zone_impl.h"
 
 const uint32_t sm_malloc_class_bytes[SM_MALLOC_CLASSES] = {
     16,  32,  48,  64,  80,   96,   112,  128,  160,  192,  224,   256,   320,   384,
@@ -146,8 +148,10 @@ static inline uint32_t *item_tag(const struct sm_zone *z, const void *item) {
 /* ---------------------------------------------------------------- allocation */
 
 /* Page runs do not sleep: when pages are short, everything reclaimable is reclaimed once. */
-static enum sm_err run_alloc(struct sm_arena *a, struct sm_zone *z, uint64_t bytes, int flags, void **item) {
+static enum sm_err run_alloc(struct sm_arena *a, struct sm_zone *z, uint64_t bytes, int flags, void **item,
+                             const void *caller) {
     uint64_t pages = ((bytes - 1) >> SM_PAGE_SHIFT) + 1, gone;
+    uint32_t site = z->z_flags & SM_ZONE_TRACE ? sm_site_here(a, caller) : SM_SITE_NONE;
     struct sm_entry e;
     if ((flags & ~SM_M_FLAGS) != 0 || (flags & (SM_M_NOWAIT | SM_M_WAITOK)) == (SM_M_NOWAIT | SM_M_WAITOK)) {
         return SM_INVALID;
@@ -175,6 +179,9 @@ static enum sm_err run_alloc(struct sm_arena *a, struct sm_zone *z, uint64_t byt
     if (err != SM_OK) {
         return err;
     }
+    if (z->z_flags & SM_ZONE_TRACE) {
+        sm_site_record(a, e.e_item, site); /* a crash before it: the new slab's empty record */
+    }
     *item = a->a_base + e.e_item;
     if (flags & SM_M_ZERO) {
         memset(*item, 0, pages << SM_PAGE_SHIFT);
@@ -182,8 +189,9 @@ static enum sm_err run_alloc(struct sm_arena *a, struct sm_zone *z, uint64_t byt
     return SM_OK;
 }
 
-static inline enum sm_err class_alloc(struct sm_arena *a, struct sm_zone *z, int flags, int64_t timeout_ns,
-                                      void **item) {
+/* Always inlined: the return address in it is that of sm_malloc. */
+static inline __attribute__((always_inline)) enum sm_err class_alloc(struct sm_arena *a, struct sm_zone *z, int flags,
+                                                                     int64_t timeout_ns, void **item) {
     if (sm_likely((flags & ~(SM_M_NOWAIT | SM_M_WAITOK)) == 0 && a->a_hooks.h_mask == 0)) {
         struct sm_entry e;
         if (sm_likely(sm_cache_pop(z, z->z_low_held, &e))) {
@@ -191,7 +199,7 @@ static inline enum sm_err class_alloc(struct sm_arena *a, struct sm_zone *z, int
             return SM_OK;
         }
     }
-    return sm_zone_alloc(z, flags, NULL, timeout_ns, item);
+    return sm_zone_alloc_for(z, flags, NULL, timeout_ns, item, __builtin_return_address(0));
 }
 
 enum sm_err sm_malloc(struct sm_arena *a, uint64_t bytes, uint32_t type, int flags, int64_t timeout_ns,
@@ -207,7 +215,8 @@ enum sm_err sm_malloc(struct sm_arena *a, uint64_t bytes, uint32_t type, int fla
                                         : ((bytes - 1) | (SM_PAGE - 1)) + 1; /* 0 only for sizes no arena has */
     enum sm_err err = sm_fault(a, SM_FP_MALLOC, a->a_types[type].ty_name, bytes, flags);
     if (sm_likely(err == SM_OK) && sm_likely((err = class_zone(a, class, z)) == SM_OK)) {
-        err = class < RUN_CLASS ? class_alloc(a, *z, flags, timeout_ns, item) : run_alloc(a, *z, bytes, flags, item);
+        err = class < RUN_CLASS ? class_alloc(a, *z, flags, timeout_ns, item)
+                                : run_alloc(a, *z, bytes, flags, item, __builtin_return_address(0));
     }
     if (sm_unlikely(err != SM_OK)) {
         count_fail(a, type);

@@ -19,7 +19,7 @@ static enum sm_err commit_meta(struct sm_arena *a, uint64_t page, uint32_t pages
         uint64_t step = SM_PAGE / sizeof(uint64_t);
         err = sm_os_commit(a->a_fd, sm_off_of(a, &a->a_metadir[from]), SM_PAGE);
         if (err == SM_OK) {
-            ctl->ctl_metadir_committed = from + step;
+            sm_store_rlx(&ctl->ctl_metadir_committed, from + step);
         }
     }
     if (err == SM_NO_MEMORY) {
@@ -76,7 +76,7 @@ static enum sm_err chunk_add(struct sm_arena *a, uint32_t keg) {
     sm_crash_point(a, STEP_META_MARKED);
     /* A crash before this store leaves entries past the frontier: the next chunk writes over them. */
     if (page + pages > ctl->ctl_meta_frontier) {
-        ctl->ctl_meta_frontier = page + pages;
+        sm_store_rlx(&ctl->ctl_meta_frontier, page + pages);
     }
     sm_crash_point(a, STEP_META_FRONTIER_MOVED);
     uint32_t first = (uint32_t)((page << SM_PAGE_SHIFT) / SM_BLOCK_UNIT);

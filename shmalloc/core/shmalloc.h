@@ -19,9 +19,11 @@ extern "C" {
 #include "mbuf_cached.h"
 #include "queue.h"
 #include "reap.h"
+#include "site.h"
 #include "stats.h"
 #include "tunable.h"
 #include "userlock.h"
+#include "who.h"
 #include "zone.h"
 
 #ifdef __cplusplus

@@ -29,4 +29,14 @@ static inline sm_off_t sm_slab_item(const struct sm_arena *a, const struct sm_sl
            (uint64_t)index * a->a_kegs[s->sr_keg].k_stride_bytes;
 }
 
+/* The trace record of item sr_index; NULL when its keg has none. Bound-checked like the rest of the slab. */
+static inline struct sm_trace_shm *sm_slab_trace(const struct sm_arena *a, const struct sm_slab_ref *s) {
+    const struct sm_keg_shm *k = &a->a_kegs[s->sr_keg];
+    uint64_t end = k->k_trace_off + (uint64_t)k->k_items * sizeof(struct sm_trace_shm);
+    if (k->k_trace_off == 0 || end > k->k_block_bytes) {
+        return NULL;
+    }
+    return (struct sm_trace_shm *)(void *)(sm_block_mem(a, s->sr_block) + k->k_trace_off) + s->sr_index;
+}
+
 #endif

@@ -22,7 +22,11 @@
     X(SM_TU_FAIL_RATE, "debug.malloc.failure_rate", 0, 0, 1000000000,                                                  \
       "n: every n-th M_NOWAIT allocation fails; 0: none")                                                              \
     X(SM_TU_PUNCH_PAGES, "vm.shmalloc.punch_pages", 1, 1, 1 << 20,                                                     \
-      "shortest free run, in pages, that reclaim gives back")
+      "shortest free run, in pages, that reclaim gives back")                                                          \
+    X(SM_TU_SITES, "debug.sites", 1, 0, 1000000000,                                                                    \
+      "n: every n-th allocation in a traced zone records its site, process and time; 0: none")                         \
+    X(SM_TU_SITE_FRAMES, "debug.site_frames", 3, 1, 8,                                                                 \
+      "frames that make a site, innermost first, where the language on top can tell")
 
 enum sm_tunable {
 #define SM_TU_ENUM(id, name, dflt, least, most, text) id,

@@ -1,5 +1,5 @@
 /* zone.c - the table of zones and this process's handles on them. Takes the admin lock, and the keg lock inside it.
- * What a zone does is in zone_alloc.c, zone_free.c, zone_limit.c, zone_bucket.c, zone_reclaim.c, zone_item.c.
+ * What a zone does is in zone_alloc.c, zone_free.c, zone_destroy.c, zone_limit.c, zone_bucket.c, zone_reclaim.c, zone_item.c.
  */
 #include "zone.h"
 
@@ -8,12 +8,13 @@
 
 #include "base/assert.h"
 #include "quiesce.h"
+#include "site.h"
 #include "tunable.h"
 #include "zone_impl.h"
 
 #define LARGEST_ITEM (1ull << 31)
 
-enum zone_step { STEP_RECORD_FILLED = 0x3a0, STEP_KEG_COUNTED, STEP_ZONE_LIVE, STEP_STATE_MOVED, STEP_KEG_ENDED };
+enum zone_step { STEP_RECORD_FILLED = 0x3a0, STEP_KEG_COUNTED, STEP_ZONE_LIVE };
 
 /* ---------------------------------------------------------------- handles */
 
@@ -42,10 +43,11 @@ static void handle_bind(struct sm_zone *z) {
     z->z_epoch = a->a_epoch;
     z->z_row.row_n = 0;
     z->z_plain = !z->z_fn[SM_CB_CTOR] && !z->z_fn[SM_CB_DTOR] && a->a_hooks.h_mask == 0 && !a->a_fenced &&
-                 !(z->z_flags & (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_REFCNT | SM_ZONE_MALLOC));
+                 !(z->z_flags &
+                   (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_REFCNT | SM_ZONE_MALLOC | SM_ZONE_TRACE));
     z->z_fast_cpu = z->z_plain ? z->z_cpu : &a->a_orphan;
     bool raw = a->a_hooks.h_mask == 0 && !a->a_fenced &&
-               !(z->z_flags & (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_MALLOC));
+               !(z->z_flags & (SM_ZONE_TRASH | SM_ZONE_REDZONE | SM_ZONE_RUNS | SM_ZONE_MALLOC | SM_ZONE_TRACE));
     z->z_raw_cpu = raw ? z->z_cpu : &a->a_orphan;
     z->z_inline_cpu = z->z_flags & SM_ZONE_KEEP ? &a->a_orphan : z->z_fast_cpu;
     sm_zone_widen(z);
@@ -87,7 +89,7 @@ static void handle_fill(struct sm_zone *z, struct sm_arena *a, uint32_t id) {
 }
 
 /* A handle whose zone is gone: every fast path fails, every slow one finds the other generation. */
-static void handle_disable(struct sm_zone *z) {
+void sm_zone_disable(struct sm_zone *z) {
     z->z_cpu = z->z_fast_cpu = z->z_inline_cpu = z->z_raw_cpu = &z->z_arena->a_orphan;
     z->z_fast_bytes = z->z_raw_bytes = 0;
     z->z_plain = false;
@@ -164,7 +166,7 @@ enum sm_err sm_zone_by_id(struct sm_arena *a, uint32_t id, struct sm_zone **out)
         return SM_OK;
     }
     if (z) { /* somebody may still hold the old handle: it stays, disabled, until the arena is closed */
-        handle_disable(z);
+        sm_zone_disable(z);
         z->z_next_gone = a->a_zone_gone;
         a->a_zone_gone = z;
     }
@@ -220,11 +222,9 @@ static enum sm_err params_check(const struct sm_zone_params *p) {
 
 static struct sm_keg_params keg_params(const struct sm_zone_params *p) {
     struct sm_keg_params kp = {.kp_bytes = (uint32_t)p->zp_bytes, .kp_align = default_align(p->zp_bytes, p->zp_align)};
-    const uint32_t map[][2] = {{SM_ZONE_REFCNT, SM_KEG_REFCNT},
-                               {SM_ZONE_OFFPAGE, SM_KEG_OFFPAGE},
-                               {SM_ZONE_NOFREE, SM_KEG_NOFREE},
-                               {SM_ZONE_MALLOC, SM_KEG_TAGGED},
-                               {SM_ZONE_RUNS, SM_KEG_RUNS}};
+    const uint32_t map[][2] = {{SM_ZONE_REFCNT, SM_KEG_REFCNT}, {SM_ZONE_OFFPAGE, SM_KEG_OFFPAGE},
+                               {SM_ZONE_NOFREE, SM_KEG_NOFREE}, {SM_ZONE_MALLOC, SM_KEG_TAGGED},
+                               {SM_ZONE_RUNS, SM_KEG_RUNS},     {SM_ZONE_TRACE, SM_KEG_TRACE}};
     for (unsigned i = 0; i < sizeof map / sizeof map[0]; i++) {
         kp.kp_flags |= p->zp_flags & map[i][0] ? map[i][1] : 0;
     }
@@ -250,7 +250,8 @@ static void record_publish(struct sm_arena *a, uint32_t id, const struct sm_zone
     struct sm_zone_shm r = {.z_gen = zs->z_gen + 1, .z_keg = keg, .z_master = master, .z_flags = p->zp_flags};
     bool second = p->zp_master != NULL;
     if (second) {
-        r.z_flags |= SM_ZONE_SECONDARY | (a->a_zones[master].z_flags & SM_ZONE_REFCNT);
+        r.z_flags &= ~SM_ZONE_TRACE;
+        r.z_flags |= SM_ZONE_SECONDARY | (a->a_zones[master].z_flags & (SM_ZONE_REFCNT | SM_ZONE_TRACE));
     }
     r.z_item_bytes = second ? a->a_zones[master].z_item_bytes : (uint32_t)p->zp_bytes;
     r.z_item_off = second ? a->a_zones[master].z_item_off : p->zp_flags & SM_ZONE_REDZONE ? SM_REDZONE_BYTES : 0;
@@ -288,7 +289,7 @@ static enum sm_err table_add(struct sm_arena *a, const struct sm_zone_params *p,
         }
         hoards++;
     }
-    while (i < n && a->a_zones[i].z_state != SM_ZONE_FREE) {
+    while (i < n && sm_load_rlx(&a->a_zones[i].z_state) != SM_ZONE_FREE) {
         i++;
     }
     if (i == n) {
@@ -304,8 +305,8 @@ static enum sm_err table_add(struct sm_arena *a, const struct sm_zone_params *p,
         keg = a->a_zones[master].z_keg;
     } else {
         struct sm_keg_params kp = keg_params(p);
-        enum sm_err err = sm_keg_create(a, &kp, &keg);
-        if (err != SM_OK) {
+        enum sm_err err = p->zp_flags & SM_ZONE_TRACE ? sm_site_commit(a) : SM_OK;
+        if (err != SM_OK || (err = sm_keg_create(a, &kp, &keg)) != SM_OK) {
             return err;
         }
         master = i;
@@ -315,10 +316,12 @@ static enum sm_err table_add(struct sm_arena *a, const struct sm_zone_params *p,
     return SM_OK;
 }
 
-enum sm_err sm_zone_create(struct sm_arena *a, const struct sm_zone_params *p, struct sm_zone **out) {
+enum sm_err sm_zone_create(struct sm_arena *a, const struct sm_zone_params *asked, struct sm_zone **out) {
+    struct sm_zone_params all = *asked, *p = &all;
     sm_callback_fn fn[SM_CB_SLOTS];
     void *ctx[SM_CB_SLOTS];
     uint32_t id = 0;
+    p->zp_flags |= a->a_header->h_flags & SM_ARENA_TRACE ? SM_ZONE_TRACE : 0;
     enum sm_err err = params_check(p);
     if (err != SM_OK) {
         return err;
@@ -336,7 +339,8 @@ enum sm_err sm_zone_create(struct sm_arena *a, const struct sm_zone_params *p, s
 }
 
 static bool params_agree(const struct sm_arena *a, const struct sm_zone_shm *zs, const struct sm_zone_params *p) {
-    const uint32_t own = SM_ZONE_SECONDARY | SM_ZONE_INTERNAL | (p->zp_master ? SM_ZONE_REFCNT : 0);
+    const uint32_t own = SM_ZONE_SECONDARY | SM_ZONE_INTERNAL | (p->zp_master ? SM_ZONE_REFCNT | SM_ZONE_TRACE : 0) |
+                         (a->a_header->h_flags & SM_ARENA_TRACE ? SM_ZONE_TRACE : 0);
     if (p->zp_master) {
         return zs->z_flags & SM_ZONE_SECONDARY &&
                strncmp(a->a_zones[zs->z_master].z_name, p->zp_master, SM_NAME_BYTES) == 0 &&
@@ -368,133 +372,4 @@ enum sm_err sm_zone_open(struct sm_arena *a, const char *name, const struct sm_z
         return err;
     }
     return (*out)->z_gen == gen ? SM_OK : SM_NOT_FOUND; /* destroyed since, and its place taken again */
-}
-
-/* ---------------------------------------------------------------- destruction */
-
-/* Items of this zone that are out, by the truth: words that name the zone and are neither FREE nor CACHED. */
-struct live_count {
-    const struct sm_zone *lc_zone;
-    uint64_t lc_live;
-};
-
-static int count_live(const struct sm_slab_ref *s, void *ctx) {
-    struct live_count *lc = ctx;
-    for (uint32_t i = 0; s->sr_keg == lc->lc_zone->z_keg_id && i < lc->lc_zone->z_items; i++) {
-        uint64_t w = sm_load_rlx(&s->sr_words[i]);
-        lc->lc_live += SM_ST_KIND(w) > SM_CACHED && SM_ST_KIND(w) < SM_KIND_END && SM_ST_ZONE(w) == lc->lc_zone->z_id;
-    }
-    return 0;
-}
-
-static uint64_t live_items(const struct sm_zone *z) {
-    struct live_count lc = {z, 0};
-    (void)sm_slab_each(z->z_arena, 0, count_live, &lc);
-    return lc.lc_live;
-}
-
-static bool has_secondaries(const struct sm_zone *z) {
-    return !(z->z_flags & SM_ZONE_SECONDARY) && z->z_keg->k_zones > 1;
-}
-
-/* From LIVE to DYING; admin lock. From here on no refill, no new item. */
-static enum sm_err dying_begin(struct sm_zone *z) {
-    enum sm_err err = sm_admin_enter(z->z_arena);
-    if (err != SM_OK) {
-        return err;
-    }
-    if (z->z_shm->z_gen != z->z_gen || z->z_shm->z_state != SM_ZONE_LIVE) {
-        err = SM_GONE;
-    } else if (has_secondaries(z) || z->z_shm->z_hoarder != 0) {
-        err = SM_BUSY;
-    } else {
-        sm_store_rel(&z->z_shm->z_state, SM_ZONE_DYING);
-        sm_crash_point(z->z_arena, STEP_STATE_MOVED);
-    }
-    sm_admin_leave(z->z_arena);
-    return err;
-}
-
-/* Back to LIVE, as recovery would set it: whatever stood in the way, the zone is never left DYING by somebody who lives.
- * So it takes no lock, which could be refused; only the CPU that began, and recovery, move a DYING zone. */
-static void dying_undo(struct sm_zone *z) {
-    uint32_t dying = SM_ZONE_DYING;
-    bool inside = sm_op_enter(z->z_arena, SM_OPWORD(SM_OP_ADMIN, z->z_id, 0)) == SM_OK;
-    if (sm_load_rlx(&z->z_shm->z_gen) == z->z_gen) {
-        (void)sm_cas(&z->z_shm->z_state, &dying, SM_ZONE_LIVE);
-    }
-    if (inside) {
-        sm_op_leave(z->z_arena);
-    }
-}
-
-static enum sm_err record_end(struct sm_zone *z) {
-    struct sm_arena *a = z->z_arena;
-    enum sm_err err = sm_admin_enter(a);
-    if (err != SM_OK) {
-        return err;
-    }
-    if (z->z_shm->z_gen != z->z_gen || z->z_shm->z_state != SM_ZONE_DYING) {
-        sm_admin_leave(a);
-        return SM_BUSY; /* recovery set it back to LIVE in between */
-    }
-    if (z->z_keg->k_zones == 1 && (err = sm_keg_destroy(a, z->z_keg_id)) != SM_OK) {
-        sm_admin_leave(a);
-        return err; /* SM_BUSY: another CPU has just made a slab of it */
-    }
-    sm_crash_point(a, STEP_KEG_ENDED);
-    z->z_keg->k_zones--;
-    for (uint32_t cpu = 0; cpu < a->a_header->h_max_cpus && cpu < a->a_ctl->ctl_cpu_high; cpu++) {
-        struct sm_cache_shm *c = sm_cache_of(a, cpu, z->z_id);
-        sm_store_rlx(&c->c_allocs, 0);
-        sm_store_rlx(&c->c_frees, 0);
-        sm_store_rlx(&c->c_fails, 0);
-        sm_store_rlx(&c->c_sleeps, 0);
-    }
-    if (z->z_shm->z_hoards != 0 && z->z_shm->z_hoards <= a->a_header->h_max_zones) {
-        sm_store_rel(&a->a_zones[z->z_shm->z_hoards - 1].z_hoarder, 0);
-    }
-    sm_store_rel(&z->z_shm->z_state, SM_ZONE_FREE);
-    sm_admin_leave(a);
-    handle_disable(z);
-    return SM_OK;
-}
-
-static enum sm_err destroy_once(struct sm_zone *z, uint64_t *live) {
-    uint64_t items = 0, slabs = 0;
-    *live = 0;
-    enum sm_err err = dying_begin(z);
-    if (err != SM_OK) {
-        *live = err == SM_BUSY ? live_items(z) : 0;
-        return err;
-    }
-    err = sm_zone_drain_cpus(z, SM_DRAIN_ZONE | SM_DRAIN_FORCE, &items);
-    if (err == SM_OK && (*live = live_items(z)) != 0) {
-        err = SM_BUSY;
-    }
-    if (err == SM_OK && !(z->z_flags & SM_ZONE_SECONDARY)) {
-        struct sm_keg_init ki;
-        if ((err = sm_zone_keg_init(z, 0, &ki)) == SM_OK) {
-            err = sm_keg_release_all(z->z_arena, z->z_keg_id, &ki, &slabs);
-        }
-        if (err == SM_OK && z->z_keg->k_slabs != 0) {
-            err = SM_BUSY; /* another CPU is just making a slab of it */
-        }
-    }
-    if (err == SM_OK) {
-        err = record_end(z);
-    }
-    if (err != SM_OK) {
-        dying_undo(z);
-    }
-    return err;
-}
-
-enum sm_err sm_zone_destroy(struct sm_zone *z, uint64_t *live) {
-    enum sm_err err;
-    int tries = 0;
-    do {
-        err = destroy_once(z, live);
-    } while (sm_op_again(z->z_arena, &err, &tries));
-    return err;
 }

@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "quiesce.h"
+#include "site.h"
 #include "tunable.h"
 #include "zone_impl.h"
 
@@ -334,7 +335,7 @@ static int64_t deadline_of(int64_t timeout_ns) {
 }
 
 /* M_WAITOK as the tunables and a lock checker leave it; every n-th M_NOWAIT fails when asked to. */
-static enum sm_err policy(struct sm_zone *z, int *flags) {
+static inline __attribute__((always_inline)) enum sm_err policy(struct sm_zone *z, int *flags) {
     struct sm_arena *a = z->z_arena;
     if ((*flags & SM_M_NOWAIT && *flags & SM_M_WAITOK) || *flags & ~SM_M_FLAGS ||
         (*flags & SM_M_ZERO && z->z_flags & SM_ZONE_MBUF)) { /* a packet mbuf's header names its cluster already */
@@ -356,17 +357,18 @@ static enum sm_err policy(struct sm_zone *z, int *flags) {
     return sm_fault(a, SM_FP_ALLOC, z->z_shm->z_name, z->z_item_bytes, *flags);
 }
 
-static enum sm_err alloc_slow(struct sm_zone *z, int flags, void *arg, int64_t timeout_ns, void **item) {
+static inline __attribute__((always_inline)) enum sm_err
+alloc_body(struct sm_zone *z, int flags, void *arg, int64_t timeout_ns, void **item, bool traced, uint32_t site) {
     struct sm_entry e;
-    if (z->z_flags & SM_ZONE_RUNS) {
-        return SM_INVALID; /* sizes are malloc's to know */
-    }
     enum sm_err err = policy(z, &flags);
     if (err == SM_INVALID) {
         return err;
     }
     if (err == SM_OK && !sm_cache_pop(z, z->z_low_constructing, &e)) {
         err = sm_zone_obtain(z, flags, deadline_of(timeout_ns), z->z_low_constructing, &e);
+    }
+    if (err == SM_OK && traced) {
+        sm_site_record(z->z_arena, e.e_item, site); /* still CONSTRUCTING: nobody believes the record yet */
     }
     if (err == SM_OK) {
         err = sm_zone_construct(z, e, flags, arg, item);
@@ -375,6 +377,32 @@ static enum sm_err alloc_slow(struct sm_zone *z, int flags, void *arg, int64_t t
         sm_bump(&z->z_cache->c_fails, 1);
     }
     return err;
+}
+
+/* Both out of line, so that the inline path in front of them saves no register for them. */
+#define OUT_OF_LINE __attribute__((noinline)) static
+
+OUT_OF_LINE enum sm_err alloc_slow(struct sm_zone *z, int flags, void *arg, int64_t timeout_ns, void **item) {
+    return alloc_body(z, flags, arg, timeout_ns, item, false, SM_SITE_NONE);
+}
+
+/* Of a traced zone; or of page runs, whose sizes are malloc's to know. */
+OUT_OF_LINE enum sm_err alloc_special(struct sm_zone *z, int flags, void *arg, int64_t timeout_ns, void **item,
+                                      const void *caller) {
+    if (z->z_flags & SM_ZONE_RUNS) {
+        return SM_INVALID;
+    }
+    return alloc_body(z, flags, arg, timeout_ns, item, true, sm_site_here(z->z_arena, caller));
+}
+
+static inline bool is_special(const struct sm_zone *z) {
+    return sm_unlikely((z->z_flags & (SM_ZONE_RUNS | SM_ZONE_TRACE)) != 0);
+}
+
+enum sm_err sm_zone_alloc_for(struct sm_zone *z, int flags, void *arg, int64_t timeout_ns, void **item,
+                              const void *caller) {
+    return is_special(z) ? alloc_special(z, flags, arg, timeout_ns, item, caller)
+                         : alloc_slow(z, flags, arg, timeout_ns, item);
 }
 
 enum sm_err sm_zone_alloc(struct sm_zone *z, int flags, void *arg, int64_t timeout_ns, void **item) {
@@ -390,7 +418,8 @@ enum sm_err sm_zone_alloc(struct sm_zone *z, int flags, void *arg, int64_t timeo
             return SM_OK;
         }
     }
-    return alloc_slow(z, flags, arg, timeout_ns, item);
+    return is_special(z) ? alloc_special(z, flags, arg, timeout_ns, item, __builtin_return_address(0))
+                         : alloc_slow(z, flags, arg, timeout_ns, item);
 }
 
 enum sm_err sm_zone_alloc_bulk(struct sm_zone *z, int flags, int64_t timeout_ns, uint32_t n, void **items,
@@ -398,6 +427,8 @@ enum sm_err sm_zone_alloc_bulk(struct sm_zone *z, int flags, int64_t timeout_ns,
     *got = 0;
     bool plain = z->z_plain && (flags & ~(SM_M_NOWAIT | SM_M_WAITOK)) == 0;
     int64_t deadline = 0;
+    struct sm_arena *a = z->z_arena;
+    uint32_t site = a->a_site; /* another thread's, or a ctor's, may stand there after an item that had to wait */
     while (*got < n) {
         if (plain) {
             *got += sm_cache_alloc_bulk(z, n - *got, items + *got);
@@ -407,7 +438,9 @@ enum sm_err sm_zone_alloc_bulk(struct sm_zone *z, int flags, int64_t timeout_ns,
                 deadline = deadline_of(timeout_ns);
             }
             int64_t left = deadline == SM_NEVER ? -1 : deadline - sm_os_now_ns();
-            enum sm_err err = alloc_slow(z, flags, NULL, left < 0 && deadline != SM_NEVER ? 0 : left, items + *got);
+            left = left < 0 && deadline != SM_NEVER ? 0 : left;
+            a->a_site = site;
+            enum sm_err err = sm_zone_alloc_for(z, flags, NULL, left, items + *got, __builtin_return_address(0));
             if (err != SM_OK) {
                 return err;
             }

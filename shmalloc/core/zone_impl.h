@@ -9,6 +9,9 @@
 #include "keg.h"
 #include "zone.h"
 
+/* A handle whose zone is gone: every fast path fails, every slow one finds the other generation. */
+void sm_zone_disable(struct sm_zone *z);
+
 /* Enters a section of the zone's keg; after a death it first recovers. SM_GONE: the zone was destroyed meanwhile. */
 enum sm_err sm_zone_enter(struct sm_zone *z, uint64_t opword);
 void sm_zone_leave(struct sm_zone *z);
@@ -53,6 +56,10 @@ enum sm_err sm_zone_refill(struct sm_zone *z, int flags, uint32_t low, struct sm
 /* Sleeps at the limit until an item is there; SM_EMPTY: try growing again, the limit was raised. */
 enum sm_err sm_zone_sleep(struct sm_zone *z, int flags, int64_t deadline_ns, uint32_t low, struct sm_entry *out);
 void sm_zone_limit_reached(struct sm_zone *z); /* warning and maxaction */
+
+/* sm_zone_alloc past the inline path, for a caller of the caller: a traced zone records its address. */
+enum sm_err sm_zone_alloc_for(struct sm_zone *z, int flags, void *arg, int64_t timeout_ns, void **item,
+                              const void *caller);
 
 /* Outside sections: makes a CONSTRUCTING item its user's: debug fills, M_ZERO, ctor; or refuses and unwinds. */
 enum sm_err sm_zone_construct(struct sm_zone *z, struct sm_entry e, int flags, void *arg, void **item);

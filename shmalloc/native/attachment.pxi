@@ -53,6 +53,7 @@ cdef class Attachment:
     cdef object pending # what a callback or signal handler raised inside the current call
     cdef object nonsense # repr of a callback's meaningless return value
     cdef str name_
+    cdef dict sites # ids of allocation sites by the frames that make them, see site.pxi
     cdef PyObject **zones # Zone objects by zone id, borrowed
     cdef PyObject **exported # Items with views, borrowed
     cdef uint32_t n_exported, room_exported
@@ -100,19 +101,16 @@ cdef class Attachment:
             raise failure(SM_CLOSED, {"arena": self.name_})
         return 0
 
-    def _create(self, str name, int fd, uint64_t max_bytes, uint32_t cpus, uint32_t zones, uint32_t queues,
-                uint32_t types, bint fenced, bytes cpu_name):
-        """Format the empty object behind fd and attach to it."""
+    def _create(self, str name, int fd, uint64_t max_bytes, tuple most, bint fenced, bint trace, bytes cpu_name):
+        """Format the empty object behind fd and attach to it; most: CPUs, zones, queues, types and sites."""
         cdef sm_geometry g
         memset(&g, 0, sizeof(g))
         g.g_max_bytes = max_bytes
-        g.g_max_cpus = cpus
-        g.g_max_zones = zones
-        g.g_max_queues = queues
-        g.g_max_types = types
+        g.g_max_cpus, g.g_max_zones, g.g_max_queues, g.g_max_types, g.g_max_sites = most
         g.g_fenced = fenced
+        g.g_trace = trace
         cdef sm_runtime rt = self.runtime(name)
-        self.begun(sm_arena_create(fd, &g, &rt, cpu_name, &self.a), fd, max_bytes, cpus)
+        self.begun(sm_arena_create(fd, &g, &rt, cpu_name, &self.a), fd, max_bytes, g.g_max_cpus)
 
     def _attach(self, str name, int fd, bint writable, bytes cpu_name, bint observe=False):
         """Verify and map the object behind fd; claim a CPU slot if writable."""
@@ -334,7 +332,10 @@ cdef class Attachment:
         cdef sm_err err = sm_malloc_type(self.a, raw, &id)
         if err != SM_OK:
             fail(self, err, {"subject": "type", "name": type, "most": self.a.a_header.h_max_types})
-        err = sm_malloc(self.a, nbytes, id, flags_of(flags), ns, &z, &mem)
+        flags = flags_of(flags)
+        cdef uint32_t was = trace_begin(self, self.a.a_header.h_flags & SM_ARENA_TRACE, False)
+        err = sm_malloc(self.a, nbytes, id, flags, ns, &z, &mem)
+        self.a.a_site = was
         if err != SM_OK:
             fail(self, err, {"subject": "malloc", "asked_bytes": nbytes, "name": type, "waited": seconds_of(ns)})
         forget(self)

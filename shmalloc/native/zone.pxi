@@ -298,7 +298,9 @@ cdef Item zone_alloc(Zone zone, int flags, object timeout, object arg):
     cdef sm_err err
     flags = flags_of(flags)
     zone.at.need()
+    cdef uint32_t was = trace_begin(zone.at, zone.z.z_flags & SM_ZONE_TRACE, False)
     err = sm_zone_alloc(zone.z, flags, NULL if arg is None else <void *>arg, ns, &mem)
+    zone.at.a.a_site = was
     if err != SM_OK:
         facts = zone_facts(zone)
         facts["waited"] = None if flags & SM_M_NOWAIT else seconds_of(ns)
@@ -313,7 +315,7 @@ cdef list zone_alloc_many(Zone zone, uint32_t n, int flags, int64_t ns):
     cdef void *few[128]
     cdef void **mem = few
     cdef sm_entry entries[128]
-    cdef uint32_t got = 0, undone = 0, i
+    cdef uint32_t got = 0, undone = 0, i, was
     cdef uint64_t limit
     cdef uint64_t *word
     cdef Item it
@@ -339,7 +341,9 @@ cdef list zone_alloc_many(Zone zone, uint32_t n, int flags, int64_t ns):
         if mem == NULL:
             raise MemoryError
     try:
+        was = trace_begin(zone.at, z.z_flags & SM_ZONE_TRACE, True)
         err = sm_zone_alloc_bulk(z, flags, ns, n, mem, &got)
+        zone.at.a.a_site = was
         if err == SM_OK and got < n:
             err = SM_NO_MEMORY
         if err != SM_OK:
@@ -486,7 +490,8 @@ def zone_open(Attachment at not None, name, object nbytes, uint32_t align, uint3
             break
     facts = {"subject": "zone", "name": name, "most": at.a.a_header.h_max_zones}
     if err == SM_MISMATCH:
-        facts.update(zone_shape(at, raw), want_size=nbytes, want_align=align, want_flags=flags,
+        facts.update(zone_shape(at, raw), want_size=nbytes, want_align=align,
+                     want_flags=flags | (SM_ZONE_TRACE if at.a.a_header.h_flags & SM_ARENA_TRACE else 0),
                      want_callbacks=callbacks, want_master=name if master is None else master)
     fail(at, err, facts)
 

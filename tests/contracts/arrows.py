@@ -17,10 +17,10 @@ UMBRELLA = "shmalloc.h"
 # The noun of a C file (what stands before the first underscore, or its whole stem) and its layer.
 CORE_LAYERS: dict[str, int] = {
     "layout": 1,
-    **dict.fromkeys(("hooks", "tunable", "arena", "event", "page", "cpu", "quiesce", "slab", "keg", "tag"), 2),
+    **dict.fromkeys(("hooks", "tunable", "arena", "event", "page", "cpu", "quiesce", "slab", "keg", "tag", "site"), 2),
     **dict.fromkeys(("bucket", "cache", "zone"), 3),
     **dict.fromkeys(("attach", "depart", "reap", "malloc", "mbuf", "sockbuf", "mac"), 4),
-    **dict.fromkeys(("queue", "userlock", "stats", "check", "dump"), 4),
+    **dict.fromkeys(("queue", "userlock", "stats", "check", "dump", "who"), 4),
     "shmalloc": 4,
 }
 PACKAGES = ("shmalloc", "witness", "faultinj", "workloads")

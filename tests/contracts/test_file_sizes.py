@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ("shmalloc", "witness", "faultinj", "workloads", "tests", "examples")
 MOST_LINES = {".c": 500, ".h": 500, ".pyx": 700, ".pxi": 700, ".pxd": 700, ".py": 400, ".pyi": 400}
 # The format of an arena is one document: its drawings, tables, structs and asserts are read side by side.
-EXEMPT = {"shmalloc/core/layout.h": 850}
+EXEMPT = {"shmalloc/core/layout.h": 900}
 FORBIDDEN_NAMES = {"util", "utils", "common", "misc", "helper", "helpers", "manager", "stuff"}
 
 

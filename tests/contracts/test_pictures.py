@@ -1,10 +1,11 @@
-"""The drawings of docs/memory-layout.md are those of layout.h, line for line, and so are the invariants."""
+"""The drawings of docs/memory-layout.md are those of the layout headers, line for line; so are the invariants."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LAYOUT = ROOT / "shmalloc/core/layout.h"
+LAYOUTS = sorted((ROOT / "shmalloc/core").glob("layout*.h"))
 TOUR = ROOT / "docs/memory-layout.md"
 
 
@@ -14,7 +15,7 @@ def squeezed(line: str) -> str:
 
 
 def test_every_line_of_every_drawing_is_in_the_header() -> None:
-    header = {squeezed(line) for line in LAYOUT.read_text().splitlines()}
+    header = {squeezed(line) for layout in LAYOUTS for line in layout.read_text().splitlines()}
     drawings = re.findall(r"```text\n(.*?)```", TOUR.read_text(), re.DOTALL)
     assert len(drawings) >= 6
     drawn = [squeezed(line) for drawing in drawings for line in drawing.splitlines() if line.strip()]

@@ -429,7 +429,7 @@ TEST(a_finding_while_a_dead_cpu_has_an_operation_open_says_so) {
 }
 
 TEST(titles_are_the_lines_of_the_layout) {
-    EXPECT_STR_EQ(sm_check_title(7), "an item is in exactly one of slab, bucket, user, queue, ticket");
+    EXPECT_STR_EQ(sm_check_title(7), "an item is in exactly one of slab, bucket, user, queue, ticket, mbuf or sockbuf");
     EXPECT_STR_EQ(sm_check_title(0), "no such invariant");
     EXPECT_STR_EQ(sm_check_title(SM_INVARIANTS + 1), "no such invariant");
 }

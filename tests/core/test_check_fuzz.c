@@ -1,5 +1,5 @@
-/* test_check_fuzz.c - the checker on hostile images: flipped bits and random bytes in every table behind a good header.
- * It must come back, in time, without a crash. Only a read-only attachment looks, so no lock of the image is used.
+/* test_check_fuzz.c - the checker, and the walk that tells who holds what, on hostile images: flipped bits and random bytes in every table behind a good header.
+ * They must come back, in time, without a crash. Only a read-only attachment looks, so no lock of the image is used.
  * Owns a log of what it changed, and puts it back.
  */
 #include "harness.h"
@@ -20,7 +20,7 @@ struct undo {
 
 static struct sm_arena *world(struct harness *h, void **held, struct sm_queue **queue) {
     struct sm_arena *a = h->h_arena, *reader = NULL;
-    struct sm_zone *z = harness_zone(a, "z", 1300, 0), *s = NULL, *m;
+    struct sm_zone *z = harness_zone(a, "z", 1300, SM_ZONE_TRACE), *s = NULL, *m;
     struct sm_zone_params p = {.zp_name = "second", .zp_master = "z"};
     static void *item[200];
     uint32_t n, type;
@@ -65,6 +65,7 @@ static uint32_t targets(struct sm_arena *a, struct target *t) {
         {(uint8_t *)sm_cache_of(a, 0, 0), ctl->ctl_zones * sizeof *a->a_caches},
         {(uint8_t *)a->a_types, 2 * sizeof *a->a_types},
         {(uint8_t *)a->a_type_stats, 2 * sizeof *a->a_type_stats},
+        {(uint8_t *)a->a_sites, ctl->ctl_sites * sizeof *a->a_sites},
         {(uint8_t *)a->a_buckets, ctl->ctl_bucket_next * sizeof *a->a_buckets},
         {(uint8_t *)a->a_pagedir, (ctl->ctl_frontier + 8) * 8},
         {(uint8_t *)a->a_links, ctl->ctl_frontier * 8},
@@ -74,6 +75,24 @@ static uint32_t targets(struct sm_arena *a, struct target *t) {
     };
     memcpy(t, all, sizeof all);
     return sizeof all / sizeof all[0];
+}
+
+/* Reads all that is told of an item, and its site. */
+static int look(void *ctx, const struct sm_who_item *w) {
+    char text[SM_SITE_TEXT];
+    uint64_t *told = ctx;
+    EXPECT_TRUE(w->wi_kind == SM_HELD || w->wi_kind == SM_QUEUED || w->wi_kind == SM_TICKETED);
+    told[0]++;
+    told[1] += sm_site_text((struct sm_arena *)(uintptr_t)told[2], w->wi_site, text);
+    EXPECT_LT(strnlen(text, sizeof text), sizeof text);
+    return 0;
+}
+
+/* How many items are told to be out; it must come back from any image. */
+static uint64_t walk(struct sm_arena *reader) {
+    uint64_t told[3] = {0, 0, (uintptr_t)reader};
+    EXPECT_OK(sm_who_each(reader, look, told));
+    return told[0];
 }
 
 static uint64_t hostile(uint64_t old, uint64_t *random) {
@@ -98,13 +117,15 @@ static uint64_t hostile(uint64_t old, uint64_t *random) {
 }
 
 TEST_GEOMETRY(flipped_words_in_any_table_never_crash_the_check, .g_max_bytes = 4 << 20, .g_max_cpus = 4,
-              .g_max_zones = 40, .g_max_queues = 4, .g_max_types = 8, .g_max_buckets = 64) {
+              .g_max_zones = 40, .g_max_queues = 4, .g_max_types = 8, .g_max_buckets = 64, .g_max_sites = 8) {
     struct target t[16];
     struct undo undo[CHANGES];
     void *held[2];
     struct sm_queue *queue;
     struct sm_arena *reader = world(h, held, &queue);
-    uint32_t tables = targets(h->h_arena, t), named = 0;
+    uint32_t tables = targets(h->h_arena, t), named = 0, other = 0;
+    uint64_t out = walk(reader);
+    EXPECT_EQ(out, 7);
     for (int round = 0; round < 15000; round++) {
         uint32_t changes = 1 + (uint32_t)harness_below(&h->h_random, round % 4 ? 3 : CHANGES);
         for (uint32_t i = 0; i < changes; i++) {
@@ -114,16 +135,19 @@ TEST_GEOMETRY(flipped_words_in_any_table_never_crash_the_check, .g_max_bytes = 4
             *undo[i].u_word = hostile(undo[i].u_old, &h->h_random);
         }
         named += harness_findings(reader, false) != 0;
+        other += walk(reader) != out;
         for (uint32_t i = changes; i-- > 0;) {
             *undo[i].u_word = undo[i].u_old;
         }
     }
     EXPECT_GT(named, 4000); /* it was not looking elsewhere */
+    EXPECT_GT(other, 100);
     end(h, reader, held, queue);
 }
 
 TEST_GEOMETRY(tables_of_random_bytes_behind_a_good_header_never_crash_the_check, .g_max_bytes = 4 << 20,
-              .g_max_cpus = 4, .g_max_zones = 40, .g_max_queues = 4, .g_max_types = 8, .g_max_buckets = 64) {
+              .g_max_cpus = 4, .g_max_zones = 40, .g_max_queues = 4, .g_max_types = 8, .g_max_buckets = 64,
+              .g_max_sites = 8) {
     struct target t[16];
     void *held[2];
     struct sm_queue *queue;
@@ -143,6 +167,7 @@ TEST_GEOMETRY(tables_of_random_bytes_behind_a_good_header_never_crash_the_check,
             }
         }
         EXPECT_GT(harness_findings(reader, false), 0);
+        (void)walk(reader);
         for (uint32_t n = 0; n < tables; n++) {
             if (saved[n] != NULL) {
                 memcpy(t[n].t_mem, saved[n], t[n].t_bytes);

@@ -180,10 +180,11 @@ static void act_reap_together(struct sm_arena *a) {
 static uint32_t deaths_told(struct sm_arena *a, pid_t pid) {
     struct sm_event_shm ev = {.ev_seq = 0};
     uint32_t told = 0;
-    char text[40];
-    snprintf(text, sizeof text, "(pid %d,", (int)pid);
+    char text[40]; /* the grammar of reap_report.c */
+    snprintf(text, sizeof text, " pid=%d ", (int)pid);
     while (sm_event_next(a, ev.ev_seq, &ev) == SM_OK) {
-        told += ev.ev_kind == SM_EV_RECOVERY && strstr(ev.ev_text, text) != NULL;
+        told +=
+            ev.ev_kind == SM_EV_RECOVERY && strncmp(ev.ev_text, "died ", 5) == 0 && strstr(ev.ev_text, text) != NULL;
     }
     return told;
 }

@@ -4,6 +4,7 @@
 #endif
 #include "os.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -262,4 +263,20 @@ void sm_os_yield(void) {
 void sm_os_nap_ns(int64_t ns) {
     struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
     (void)nanosleep(&ts, NULL);
+}
+
+void sm_os_symbol(const void *address, char *out, size_t bytes) {
+    Dl_info in;
+    if (dladdr(address, &in) == 0 || in.dli_fname == NULL) {
+        snprintf(out, bytes, "%p", address);
+        return;
+    }
+    const char *slash = strrchr(in.dli_fname, '/'), *module = slash ? slash + 1 : in.dli_fname;
+    size_t at = (size_t)((const char *)address - (const char *)in.dli_fbase);
+    if (in.dli_sname != NULL) {
+        size_t past = (size_t)((const char *)address - (const char *)in.dli_saddr);
+        snprintf(out, bytes, "%s+0x%zx (%s+0x%zx)", in.dli_sname, past, module, at);
+    } else {
+        snprintf(out, bytes, "%s+0x%zx", module, at);
+    }
 }

@@ -51,5 +51,7 @@ uint64_t sm_os_start_ticks(void); /* this process's start time in clock ticks si
 uint64_t sm_os_random(void);
 void sm_os_yield(void);
 void sm_os_nap_ns(int64_t ns);
+/* What code address this is: "symbol+0x1c (module+0x2f40)", as much of it as the loader knows. */
+void sm_os_symbol(const void *address, char *out, size_t bytes);
 
 #endif

@@ -21,6 +21,7 @@ static const struct sm_geometry geometry = {
     .g_max_types = 2,
     .g_max_buckets = 31, /* 64 KiB: one step of the bucket region */
     .g_max_events = 8,
+    .g_max_sites = 4,
 };
 
 /* ---------------------------------------------------------------- zones of a world */

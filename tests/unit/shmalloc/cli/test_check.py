@@ -43,8 +43,8 @@ def damaged_dump(arena: Arena, folder: Path) -> Path:
 def _state_word_near(data: bytes, item: int) -> int:
     """Where the only HELD word of the copy stands: kind 4 in the meta region, found by its regions' directory."""
     regions = {}
-    for place in range(15):
-        entry = data[96 + 40 * place : 96 + 40 * place + 40]
+    for place in range(16):
+        entry = data[104 + 40 * place : 104 + 40 * place + 40]
         regions[entry[:16].rstrip(b"\0")] = (
             int.from_bytes(entry[16:24], "little"),
             int.from_bytes(entry[24:32], "little"),
