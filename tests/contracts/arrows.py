@@ -19,7 +19,7 @@ CORE_LAYERS: dict[str, int] = {
     "layout": 1,
     **dict.fromkeys(("hooks", "tunable", "arena", "event", "page", "cpu", "quiesce", "slab", "keg", "tag"), 2),
     **dict.fromkeys(("bucket", "cache", "zone"), 3),
-    **dict.fromkeys(("attach", "depart", "reap", "malloc", "mbuf", "sockbuf", "mac"), 4),
+    **dict.fromkeys(("attach", "depart", "reap", "malloc", "mbuf", "mbufq", "sockbuf", "mac"), 4),
     **dict.fromkeys(("queue", "userlock", "stats", "check", "dump"), 4),
     "shmalloc": 4,
 }
