@@ -130,44 +130,58 @@ enum sm_err m_extaddref(struct sm_mb *mb, const struct mbuf *m, struct mbuf *n);
 uint32_t m_refcnt(struct sm_mb *mb,
                   const struct mbuf *m); /* of the storage; 0 without M_EXT or when it makes no sense */
 
-/* ---- shaping (mbuf_shape.c, mbuf_split.c, mbuf_adj.c) */
+/* ---- shaping (mbuf_shape.c, mbuf_split.c, mbuf_pack.c)
+ *
+ * A chain is looked over before it is changed: SM_CORRUPT when it has a cycle, a link that leads nowhere, or bytes
+ * outside of their storage, whatever the arguments. */
 
-struct mbuf *m_prepend(struct sm_mb *mb, struct mbuf *m, uint32_t len, int how); /* frees on failure */
+/* A new first mbuf of len bytes, at most MHLEN (MLEN without a header); m's header moves to it. As everywhere ph_len
+ * stays: M_PREPEND adds len, m_prepend does not. Frees on failure. */
+struct mbuf *m_prepend(struct sm_mb *mb, struct mbuf *m, uint32_t len, int how);
 #define M_PREPEND(mb, m, plen, how) m_prepend_fast((mb), (m), (plen), (how))
 struct mbuf *m_prepend_fast(struct sm_mb *mb, struct mbuf *m, uint32_t len, int how); /* in place where there is room */
 struct mbuf *m_pullup(struct sm_mb *mb, struct mbuf *m, uint32_t len); /* frees on failure; up to MHLEN */
 struct mbuf *m_copyup(struct sm_mb *mb, struct mbuf *m, uint32_t len, uint32_t dstoff); /* frees on failure */
 /* len bytes at off become contiguous; *offp: where they are in the mbuf that comes back. Frees on failure. */
 struct mbuf *m_pulldown(struct sm_mb *mb, struct mbuf *m, uint32_t off, uint32_t len, uint32_t *offp);
-struct mbuf *m_split(struct sm_mb *mb, struct mbuf *m, uint32_t len, int how); /* on failure the chain is as before */
-enum sm_err m_cat(struct sm_mb *mb, struct mbuf *m, struct mbuf *n);
-enum sm_err m_catpkt(struct sm_mb *mb, struct mbuf *m, struct mbuf *n);
+/* What lies behind the first len bytes. On failure the chain is as before. Without a packet header nothing may lie there:
+ * then NULL comes back with mb_err SM_OK. */
+struct mbuf *m_split(struct sm_mb *mb, struct mbuf *m, uint32_t len, int how);
+enum sm_err m_cat(struct sm_mb *mb, struct mbuf *m, struct mbuf *n); /* headers stay as they are, n's too */
+enum sm_err m_catpkt(struct sm_mb *mb, struct mbuf *m, struct mbuf *n); /* n's header goes, m's counts its bytes */
 enum sm_err m_adj(struct sm_mb *mb, struct mbuf *m, int64_t len); /* more than there is: SM_INVALID, nothing trimmed */
-enum sm_err m_append(struct sm_mb *mb, struct mbuf *m, uint32_t len, const void *bytes);
+enum sm_err m_append(struct sm_mb *mb, struct mbuf *m, uint32_t len, const void *bytes); /* all of it or nothing */
 enum sm_err m_align(struct sm_mb *mb, struct mbuf *m, uint32_t len); /* data at the end of an empty mbuf's storage */
-void m_demote(struct sm_mb *mb, struct mbuf *m, bool all); /* packet headers become plain mbufs */
+void m_demote(struct sm_mb *mb, struct mbuf *m, bool all); /* packet headers become plain mbufs; mb_err */
 struct mbuf *m_fragment(struct sm_mb *mb, struct mbuf *m, int how,
                         uint32_t len); /* into pieces of len; frees on failure */
 struct mbuf *m_defrag(struct sm_mb *mb, struct mbuf *m, int how); /* fewest mbufs; on failure the chain is as before */
-struct mbuf *m_collapse(struct sm_mb *mb, struct mbuf *m, int how, uint32_t maxfrags); /* the same */
+/* At most maxfrags mbufs; the first stays the first. On failure (SM_INVALID: it cannot have so few) the bytes are as
+ * before, maybe in fewer mbufs. */
+struct mbuf *m_collapse(struct sm_mb *mb, struct mbuf *m, int how, uint32_t maxfrags);
 struct mbuf *m_unshare(struct sm_mb *mb, struct mbuf *m, int how); /* every mbuf writable; frees on failure */
 
 /* ---- copying and reading (mbuf_copy.c, mbuf_data.c) */
 
-struct mbuf *m_copym(struct sm_mb *mb, const struct mbuf *m, uint32_t off, uint32_t len, int how); /* shares clusters */
+/* Shares clusters. Not all there: SM_INVALID, and so is a copy of no byte (but M_COPYALL of an empty packet). */
+struct mbuf *m_copym(struct sm_mb *mb, const struct mbuf *m, uint32_t off, uint32_t len, int how);
 struct mbuf *m_copypacket(struct sm_mb *mb, const struct mbuf *m, int how);
 struct mbuf *m_dup(struct sm_mb *mb, const struct mbuf *m, int how); /* copies every byte */
 enum sm_err m_copydata(struct sm_mb *mb, const struct mbuf *m, uint32_t off, uint32_t len, void *to);
-enum sm_err m_copyback(struct sm_mb *mb, struct mbuf *m, uint32_t off, uint32_t len, const void *from); /* extends */
+/* Extends the chain; a gap becomes zeros. SM_BUSY: bytes in that range are read-only. On failure nothing has changed. */
+enum sm_err m_copyback(struct sm_mb *mb, struct mbuf *m, uint32_t off, uint32_t len, const void *from);
 /* Calls f on each contiguous piece; stops at the first nonzero return, which is *rc. */
 enum sm_err m_apply(struct sm_mb *mb, const struct mbuf *m, uint32_t off, uint32_t len,
                     int (*f)(void *arg, void *data, uint32_t len), void *arg, int *rc);
-struct mbuf *m_getptr(struct sm_mb *mb, struct mbuf *m, uint32_t loc, uint32_t *off);
+struct mbuf *m_getptr(struct sm_mb *mb, struct mbuf *m, uint32_t loc,
+                      uint32_t *off); /* the very end has a place, too */
 uint64_t m_length(struct sm_mb *mb, const struct mbuf *m, struct mbuf **last);
 uint64_t m_fixhdr(struct sm_mb *mb, struct mbuf *m); /* ph_len becomes m_length */
+/* `to` must be empty unless it has storage. M_RDONLY speaks of storage: it stays where it is. */
 enum sm_err m_move_pkthdr(struct sm_mb *mb, struct mbuf *to, struct mbuf *from);
 enum sm_err m_dup_pkthdr(struct sm_mb *mb, struct mbuf *to, const struct mbuf *from, int how); /* tags, labels, too */
-/* SM_OK: every mbuf is held here, lengths lie in their storage, no cycle, ph_len agrees. sanitize: repairs lengths. */
+/* SM_OK: every mbuf is held here, lengths lie in their storage, no cycle, ph_len agrees. sanitize: repairs lengths, and
+ * cuts off what is no part of the chain; storage that makes no sense stays SM_CORRUPT. */
 enum sm_err m_sanity(struct sm_mb *mb, struct mbuf *m, bool sanitize);
 /* Text of at most room - 1 bytes; returns how many the whole text has (snprintf). max: data bytes of an mbuf, -1 all. */
 uint64_t m_print(struct sm_mb *mb, const struct mbuf *m, int64_t max, char *text, uint64_t room);
@@ -188,7 +202,8 @@ struct m_tag *m_tag_locate(struct sm_mb *mb, const struct mbuf *m, uint32_t cook
 struct m_tag *m_tag_copy(struct sm_mb *mb, const struct m_tag *t, int how);
 enum sm_err m_tag_copy_chain(struct sm_mb *mb, struct mbuf *to, const struct mbuf *from, int how);
 
-/* ---- mbufq: packets of this CPU, linked by m_nextpkt (mbufq.c). The queue itself is the caller's memory. */
+/* ---- mbufq: packets of this CPU, linked by m_nextpkt (mbufq.c). The queue itself is the caller's memory. maxlen 0: no
+ * bound. SM_INVALID (mbufq_prepend: in mb_err): the packet is linked to another already. */
 
 struct mbufq {
     sm_off_t mq_head, mq_tail;

@@ -105,6 +105,36 @@ static inline bool sm_mac_labelling(const struct sm_mb *mb) {
     return sm_unlikely(sm_load_rlx(&mb->mb_shm->mb_labelling) != 0);
 }
 
+/* ---- chains (mbuf_sane.c) */
+
+/* Do the bytes lie in the storage, and the storage in the data region? */
+bool sm_mb_sane(struct sm_mb *mb, const struct mbuf *m);
+/* May this CPU read it: does it hold it, or is it ATTACHED to something of which the caller has the lock? */
+enum sm_err sm_mb_readable(const struct sm_mb *mb, const struct mbuf *m);
+struct sm_mb_span { /* what was walked */
+    uint64_t sp_bytes;
+    uint64_t sp_mbufs;
+    struct mbuf *sp_last;
+};
+/* From m on, until `need` bytes were seen: every mbuf sane, no cycle. held: each is this CPU's to change, and its counter
+ * of storage makes sense; otherwise readable is enough. Without this a chain is not walked that is changed. m's own
+ * fault gets its name (SM_DOUBLE_FREE, SM_NOT_OWNER); behind it everything is SM_CORRUPT. m NULL: SM_INVALID. */
+enum sm_err sm_mb_chain(struct sm_mb *mb, const struct mbuf *m, bool held, uint64_t need, struct sm_mb_span *span);
+#define SM_MB_WHOLE UINT64_MAX
+static inline void *sm_mb_lose(struct sm_mb *mb, struct mbuf *m, enum sm_err why) { /* "frees on failure" */
+    (void)m_freem(mb, m);
+    return sm_mb_fail(mb, why);
+}
+/* Bytes out of a chain that was walked: as many as there are, up to len. */
+void sm_mb_read(struct sm_mb *mb, const struct mbuf *m, uint32_t off, uint32_t len, uint8_t *to);
+/* Drops len bytes from the front of a chain that was walked and has them. Mbufs that are emptied stay. */
+void sm_mb_trim(struct sm_mb *mb, struct mbuf *m, uint64_t len);
+/* An empty mbuf with room for size bytes, also after a packet header has moved to it. */
+struct mbuf *sm_mb_room(struct sm_mb *mb, uint32_t size, int how, int type, bool header);
+/* n, an empty chain with room for all of m, takes m's place: header and bytes move, at most `piece` bytes to an mbuf, and
+ * m is freed. On failure both are as before. */
+enum sm_err sm_mb_replace(struct sm_mb *mb, struct mbuf *n, struct mbuf *m, uint32_t piece);
+
 /* ---- walking: at most as many steps as there are mbufs, so that a cycle ends. */
 static inline uint64_t sm_mb_most(const struct sm_mb *mb) {
     return mb->mb_zone[SM_MBZ_MBUF]->z_data_bytes / MSIZE;

@@ -19,7 +19,7 @@ CORE_LAYERS: dict[str, int] = {
     "layout": 1,
     **dict.fromkeys(("hooks", "tunable", "arena", "event", "page", "cpu", "quiesce", "slab", "keg", "tag", "site"), 2),
     **dict.fromkeys(("bucket", "cache", "zone"), 3),
-    **dict.fromkeys(("attach", "depart", "reap", "malloc", "mbuf", "sockbuf", "mac"), 4),
+    **dict.fromkeys(("attach", "depart", "reap", "malloc", "mbuf", "mbufq", "sockbuf", "mac"), 4),
     **dict.fromkeys(("queue", "userlock", "stats", "check", "dump", "who"), 4),
     "shmalloc": 4,
 }
