@@ -17,6 +17,7 @@ extern "C" {
 #include "mbuf.h"
 #include "queue.h"
 #include "reap.h"
+#include "sockbuf.h"
 #include "stats.h"
 #include "tunable.h"
 #include "userlock.h"
