@@ -83,7 +83,7 @@ static inline bool sm_mac_labelling(const struct sm_mb *mb) {
 
 /* ---- walking: at most as many steps as there are mbufs, so that a cycle ends. */
 static inline uint64_t sm_mb_most(const struct sm_mb *mb) {
-    return mb->mb_zone[SM_MBZ_MBUF]->z_data_bytes / MSIZE;
+    return (sm_load_rlx(&mb->mb_arena->a_ctl->ctl_frontier) << SM_PAGE_SHIFT) / MSIZE;
 }
 
 #endif
