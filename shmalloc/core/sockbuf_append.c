@@ -291,7 +291,7 @@ static enum sm_err append_parts(struct sm_sockbuf *sb, struct mbuf *const part[3
     enum sm_err err = SM_OK;
     for (int i = 0; i < 3 && err == SM_OK; i++) {
         err = part[i] == NULL ? SM_OK : chain_look(mb, part[i], &c[i]);
-        for (int j = 0; j < i; j++) {
+        for (int j = 0; j < i && err == SM_OK; j++) {
             if (part[i] != NULL && c[i].c_last == c[j].c_last) {
                 err = SM_INVALID; /* one chain runs into the other */
             }
