@@ -15,4 +15,9 @@ enum sm_err sm_cpu_release(struct sm_arena *a); /* quiesce lock held; the slot o
 bool sm_cpu_alive(const struct sm_arena *a, uint32_t cpu);
 uint32_t sm_cpu_count_dead(const struct sm_arena *a);
 
+/* The dead wake nobody: whoever sleeps until somebody else acts looks for them so often. */
+#ifndef SM_DEATH_LOOK_NS /* the crash proof steps through a sleep far slower than any clock allows for */
+#define SM_DEATH_LOOK_NS 2000000ll
+#endif
+
 #endif

@@ -40,12 +40,14 @@ enum sm_fault_point {
         SM_FP_COUNT
 };
 
-/* X(id, name, rank, text): the allocator's own lock classes, in their order. */
+/* X(id, name, rank, text): the allocator's own lock classes; ranks grow from the outermost to the innermost. Append
+ * only. */
 #define SM_LOCK_CLASSES(X)                                                                                             \
     X(SM_LC_QUIESCE, "quiesce", 10, "stops other CPUs, attaches, detaches")                                            \
     X(SM_LC_ADMIN, "admin", 20, "tables of zones, kegs, queues, types")                                                \
     X(SM_LC_KEG, "keg", 30, "slabs of one keg, full buckets of its zones")                                             \
-    X(SM_LC_PAGE, "page", 40, "page runs, state blocks, bucket free list")
+    X(SM_LC_PAGE, "page", 40, "page runs, state blocks, bucket free list")                                             \
+    X(SM_LC_SOCKBUF, "sockbuf", 25, "records and counts of one sockbuf")
 
 enum sm_lock_class {
 #define SM_LC_ENUM(id, name, rank, text) id,

@@ -230,7 +230,7 @@ enum sm_mb_zone {
 /*  OFFSET SIZE FIELD
  *       0   64 sb_lock
  *      64    4 sb_state       SM_ZONE_FREE, LIVE
- *      68    4 sb_gen         grows when the slot is reused
+ *      68    4 sb_gen         grows when the sockbuf comes and when it goes; 0: sb_lock was never formatted
  *      72    8 sb_mb          first mbuf of the first record
  *      80    8 sb_mbtail      last mbuf of the last record
  *      88    8 sb_lastrecord  first mbuf of the last record
@@ -255,7 +255,7 @@ struct sm_sockbuf_shm {
     uint64_t sb_mbmax; /* (s) */
     char sb_name[SM_NAME_BYTES]; /* (a) */
     uint32_t sb_data_seq; /* (x) */
-    uint32_t sb_data_waiters; /* (x) a hint: nonzero costs a wake, a wrong 0 is noticed by the sleeper's next look */
+    uint32_t sb_data_waiters; /* (x) 1: somebody may sleep on the seq. Set by sleepers, cleared by who wakes them all */
     uint32_t sb_space_seq; /* (x) */
     uint32_t sb_space_waiters; /* (x) the same */
     uint8_t sb_pad[80];

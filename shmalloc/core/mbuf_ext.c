@@ -174,18 +174,22 @@ bool m_writable(struct sm_mb *mb, const struct mbuf *m) {
     return !(m->m_flags & M_RDONLY) && (!(m->m_flags & M_EXT) || m_refcnt(mb, m) == 1);
 }
 
-enum sm_err sm_mb_share(struct sm_mb *mb, struct mbuf *n, const struct mbuf *m) {
-    uint32_t *count;
-    enum sm_err err = sm_mb_counter(mb, m, &count);
-    if (err != SM_OK || (err = sm_op_enter(mb->mb_arena, sm_mb_op(n, mb))) != SM_OK) {
-        return err;
-    }
+void sm_mb_share_inside(struct sm_mb *mb, struct mbuf *n, const struct mbuf *m, uint32_t *count) {
     sm_add_acqrel(count, 1);
     sm_crash_point(mb->mb_arena, STEP_COUNTED_UP);
     n->m_ext = m->m_ext;
     sm_compiler_barrier();
     sm_store_rlx(&n->m_flags, n->m_flags | M_EXT | (m->m_flags & M_RDONLY));
     sm_crash_point(mb->mb_arena, STEP_SHARED);
+}
+
+enum sm_err sm_mb_share(struct sm_mb *mb, struct mbuf *n, const struct mbuf *m) {
+    uint32_t *count;
+    enum sm_err err = sm_mb_counter(mb, m, &count);
+    if (err != SM_OK || (err = sm_op_enter(mb->mb_arena, sm_mb_op(n, mb))) != SM_OK) {
+        return err;
+    }
+    sm_mb_share_inside(mb, n, m, count);
     sm_op_leave(mb->mb_arena);
     return SM_OK;
 }

@@ -57,6 +57,8 @@ enum sm_err sm_mb_hold_rest(struct sm_mb *mb, struct mbuf *m);
 
 /* n, which has none, refers to m's storage, too: fields, counter and M_EXT in one operation. */
 enum sm_err sm_mb_share(struct sm_mb *mb, struct mbuf *n, const struct mbuf *m);
+/* The same inside the caller's operation, with m's counter from sm_mb_counter. */
+void sm_mb_share_inside(struct sm_mb *mb, struct mbuf *n, const struct mbuf *m, uint32_t *count);
 /* m lets its storage go; the last one frees it. With a PACKET mbuf that is the last, storage stays: *keep is set, the
  * word now names the packet zone, and the caller puts the mbuf away there. */
 enum sm_err sm_mb_release(struct sm_mb *mb, struct mbuf *m, uint64_t *word, bool *keep);
@@ -137,7 +139,7 @@ enum sm_err sm_mb_replace(struct sm_mb *mb, struct mbuf *n, struct mbuf *m, uint
 
 /* ---- walking: at most as many steps as there are mbufs, so that a cycle ends. */
 static inline uint64_t sm_mb_most(const struct sm_mb *mb) {
-    return mb->mb_zone[SM_MBZ_MBUF]->z_data_bytes / MSIZE;
+    return (sm_load_rlx(&mb->mb_arena->a_ctl->ctl_frontier) << SM_PAGE_SHIFT) / MSIZE;
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* mbuf_walk.c - see mbuf_walk.h. */
 #include "mbuf_walk.h"
 
+#include <limits.h>
 #include <string.h>
 
 bool sm_walk_begin(struct sm_arena *a, struct sm_walk *w) {
@@ -204,10 +205,25 @@ void sm_walk_rebuild_sockbufs(struct sm_walk *w) {
             *sum.ss_broken = 0;
             sm_walk_sockbuf(w, sb, &sum);
         }
-        sb->sb_cc = sum.ss_cc;
-        sb->sb_mbcnt = sum.ss_mbcnt;
+        sm_store_rlx(&sb->sb_cc, sum.ss_cc);
+        sm_store_rlx(&sb->sb_mbcnt, sum.ss_mbcnt);
         sb->sb_mbtail = sum.ss_tail;
         sb->sb_lastrecord = sum.ss_last;
+    }
+}
+
+/* Whether a sleeper's flag stands or not: the dead may have cleared it and not come to the wake. */
+void sm_walk_wake_sockbufs(struct sm_arena *a) {
+    struct sm_walk w;
+    bool mbufs = sm_walk_begin(a, &w);
+    for (uint32_t i = 0; mbufs && i < SM_SOCKBUFS; i++) {
+        struct sm_sockbuf_shm *sb = &w.w_shm->mb_sockbuf[i];
+        if (sm_load_acq(&sb->sb_gen) != 0) {
+            sm_add_acqrel(&sb->sb_data_seq, 1);
+            sm_os_futex_wake(&sb->sb_data_seq, INT_MAX);
+            sm_add_acqrel(&sb->sb_space_seq, 1);
+            sm_os_futex_wake(&sb->sb_space_seq, INT_MAX);
+        }
     }
 }
 

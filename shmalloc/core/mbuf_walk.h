@@ -39,6 +39,8 @@ struct sm_sockbuf_sum { /* what a sockbuf's chain adds up to */
 void sm_walk_sockbuf(struct sm_walk *w, struct sm_sockbuf_shm *sb, struct sm_sockbuf_sum *sum);
 /* Counts and tails from the chains, locks' marks apart; a chain that breaks ends there. */
 void sm_walk_rebuild_sockbufs(struct sm_walk *w);
+/* After a death, with the world going again: everybody who sleeps at a sockbuf looks again (sockbuf_wait.c). */
+void sm_walk_wake_sockbufs(struct sm_arena *a);
 
 struct sm_label_census { /* labels that are alive, and how many of them carry each policy's bit */
     uint64_t lc_alive;

@@ -73,10 +73,10 @@ static enum sm_err job_new(struct sm_arena *a, struct sm_reap_job *j) {
     return SM_NO_MEMORY;
 }
 
-/* The lock of a sockbuf in use, NULL when there is none at this place. */
+/* The lock of a sockbuf, NULL when it was never formatted. That of a destroyed one counts: handles of it may still come. */
 static struct sm_lock_shm *sockbuf_lock(struct sm_arena *a, uint32_t i) {
     struct sm_walk w;
-    if (!sm_walk_begin(a, &w) || sm_load_acq(&w.w_shm->mb_sockbuf[i].sb_state) != SM_ZONE_LIVE) {
+    if (!sm_walk_begin(a, &w) || sm_load_acq(&w.w_shm->mb_sockbuf[i].sb_gen) == 0) {
         return NULL;
     }
     return &w.w_shm->mb_sockbuf[i].sb_lock;
@@ -279,6 +279,7 @@ static void wake_all(struct sm_arena *a) {
             sm_os_futex_wake(&k->k_seq, INT_MAX);
         }
     }
+    sm_walk_wake_sockbufs(a);
 }
 
 /* With the world going again: dtors, finis and runs of the dead. */

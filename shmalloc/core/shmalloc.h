@@ -20,6 +20,7 @@ extern "C" {
 #include "queue.h"
 #include "reap.h"
 #include "site.h"
+#include "sockbuf.h"
 #include "stats.h"
 #include "tunable.h"
 #include "userlock.h"

@@ -17,10 +17,6 @@
 
 enum limit_step { STEP_WAITER_COUNTED = 0x360, STEP_BEFORE_SLEEP, STEP_LIMIT_SET };
 
-#ifndef SM_DEATH_LOOK_NS /* the crash proof steps through a sleep far slower than any clock allows for */
-#define SM_DEATH_LOOK_NS 2000000ll
-#endif
-
 static enum sm_err waiters_add(struct sm_zone *z, bool leave) {
     enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
     if (err == SM_OK) {
