@@ -92,21 +92,30 @@ enum sm_err sm_zone_reclaim(struct sm_zone *z, enum sm_reclaim how, uint64_t *it
     return err;
 }
 
+static enum sm_err reclaim_id(struct sm_arena *a, uint32_t id, enum sm_reclaim how) {
+    struct sm_zone *z = NULL;
+    uint64_t items, slabs;
+    if (sm_load_acq(&a->a_zones[id].z_state) != SM_ZONE_LIVE || a->a_zones[id].z_flags & SM_ZONE_RUNS) {
+        return SM_OK;
+    }
+    enum sm_err err = sm_zone_by_id(a, id, &z);
+    if (err == SM_OK) {
+        err = sm_zone_reclaim(z, how, &items, &slabs);
+    }
+    /* Its callbacks live in other processes, which can reclaim it; or it just went. */
+    return err == SM_UNRESOLVED || err == SM_GONE ? SM_OK : err;
+}
+
 enum sm_err sm_arena_reclaim(struct sm_arena *a, enum sm_reclaim how, uint64_t *pages) {
     enum sm_err err = SM_OK;
-    for (uint32_t id = 0; err == SM_OK && id < a->a_header->h_max_zones && id < sm_load_acq(&a->a_ctl->ctl_zones);
-         id++) {
-        struct sm_zone *z = NULL;
-        uint64_t items, slabs;
-        if (sm_load_acq(&a->a_zones[id].z_state) != SM_ZONE_LIVE || a->a_zones[id].z_flags & SM_ZONE_RUNS) {
-            continue;
-        }
-        err = sm_zone_by_id(a, id, &z);
-        if (err == SM_OK) {
-            err = sm_zone_reclaim(z, how, &items, &slabs);
-        }
-        if (err == SM_UNRESOLVED || err == SM_GONE) {
-            err = SM_OK; /* its callbacks live in other processes, which can reclaim it; or it just went */
+    uint32_t zones = sm_load_acq(&a->a_ctl->ctl_zones);
+    zones = zones < a->a_header->h_max_zones ? zones : a->a_header->h_max_zones;
+    /* First those whose items hold others': what their finis give back is then reclaimed, too. */
+    for (int hoards = 1; hoards >= 0; hoards--) {
+        for (uint32_t id = 0; err == SM_OK && id < zones; id++) {
+            if ((a->a_zones[id].z_hoards != 0) == hoards) {
+                err = reclaim_id(a, id, how);
+            }
         }
     }
     if (err == SM_OK && (err = sm_op_enter(a, SM_OPWORD(SM_OP_SLOW, 0, 0))) == SM_OK) {

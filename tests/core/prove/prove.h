@@ -23,6 +23,7 @@
 
 #define PROVE_ZONES 4
 #define PROVE_ITEMS 256
+#define PROVE_PACKETS 4
 
 /* One attached process: the survivor, the peer or the victim. */
 struct prove_cpu {
@@ -34,6 +35,9 @@ struct prove_cpu {
     void *c_item[PROVE_ITEMS]; /* what the survivor holds for good: each starts with its cookie */
     struct sm_zone *c_item_zone[PROVE_ITEMS];
     uint32_t c_items;
+    struct mbuf *c_packet[PROVE_PACKETS]; /* the survivor's packets: bytes as prove_fill_packet(place) made them */
+    uint32_t c_packet_len[PROVE_PACKETS];
+    uint32_t c_packets;
 };
 
 #define PROVE_BARE 1u  /* the victim is not attached when run() starts */
@@ -83,14 +87,14 @@ struct prove_world {
     struct prove_cpu w_survivor;
     uint8_t *w_image;       /* what every victim starts from */
     uint64_t w_bytes;       /* of the object */
-    uint64_t w_meta_high, w_data_high; /* bytes of these regions that any state so far has used */
+    uint64_t w_meta_high, w_data_high, w_extra_high; /* bytes of these regions that any state so far has used */
     pid_t w_peer;           /* stopped, its lock byte held; 0: none */
     int w_peer_done;        /* one byte comes when the peer's part is over */
     uint32_t w_cpus;        /* slots in use in the image: survivor, peer */
 };
 void prove_world_open(struct prove_world *w, const struct prove_op *op);
 void prove_world_close(struct prove_world *w);
-/* The parts of the object that carry state: everything but the companions' region and what lies past the frontiers. */
+/* The parts of the object that carry state: everything but what lies past the frontiers. */
 struct prove_range {
     uint64_t g_off, g_bytes;
 };

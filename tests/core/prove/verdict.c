@@ -8,6 +8,7 @@
 #include "callbacks.h"
 #include "core/keg.h"
 #include "core/reap.h"
+#include "mbufs.h"
 
 #define MOST_HELD 1024
 #define QUEUES 2
@@ -15,6 +16,7 @@
 struct held {
     struct sm_zone *e_zone;
     void *e_mem;
+    bool e_filled;
 };
 
 struct verdict {
@@ -64,9 +66,30 @@ static void check(struct verdict *d, const char *when) {
 
 static void hold(struct verdict *d, struct sm_zone *z, void *mem) {
     if (d->d_n < MOST_HELD) {
-        d->d_held[d->d_n++] = (struct held){z, mem};
+        d->d_held[d->d_n++] = (struct held){z, mem, false};
     } else {
         bad(d, "more than %d items", MOST_HELD);
+    }
+}
+
+/* Every mbuf of a packet by itself, as the zone sees it. */
+static void hold_packet(struct verdict *d, struct mbuf *m) {
+    struct sm_arena *a = d->d_world->w_survivor.c_arena;
+    struct sm_mb *mb = prove_mb(a);
+    while (m != NULL) {
+        struct sm_slab_ref s;
+        struct sm_zone *z = NULL;
+        struct mbuf *next = m_nextm(mb, m);
+        enum sm_err err = sm_slab_find(a, m_off(mb, m), &s);
+        if (err == SM_OK) {
+            err = sm_zone_by_id(a, SM_ST_ZONE(s.sr_words[s.sr_index]), &z);
+        }
+        if (err != SM_OK) {
+            bad(d, "an mbuf of a packet: %s", sm_err_name(err));
+            return;
+        }
+        hold(d, z, m);
+        m = next;
     }
 }
 
@@ -90,6 +113,20 @@ static void look_at_survivors_items(struct verdict *d) {
             }
         }
         hold(d, s->c_item_zone[i], s->c_item[i]);
+    }
+}
+
+/* The same for its packets; the clusters are shared with whoever has the copies. */
+static void look_at_survivors_packets(struct verdict *d) {
+    const struct prove_cpu *s = &d->d_world->w_survivor;
+    for (uint32_t i = 0; i < s->c_packets; i++) {
+        struct sm_mb *mb = prove_mb(s->c_arena);
+        const char *wrong = prove_look_at_packet(mb, s->c_packet[i], i, s->c_packet_len[i]);
+        if (wrong != NULL || m_sanity(mb, s->c_packet[i], false) != SM_OK) {
+            bad(d, "the survivor's packet %u: %s", i, wrong ? wrong : "not sane");
+            d->d_out->v_lost++;
+        }
+        hold_packet(d, s->c_packet[i]);
     }
 }
 
@@ -133,8 +170,13 @@ static void drain_queues(struct verdict *d) {
             continue;
         }
         uint64_t length = sm_queue_length(q), got = 0;
-        while ((err = sm_queue_get(q, 0, &z, &item)) == SM_OK) {
-            hold(d, z, item);
+        struct sm_mb *mb = prove_mb(a);
+        while ((err = mb ? m_dequeue(mb, q, 0, (struct mbuf **)&item) : sm_queue_get(q, 0, &z, &item)) == SM_OK) {
+            if (mb) {
+                hold_packet(d, item);
+            } else {
+                hold(d, z, item);
+            }
             d->d_queued++;
             got++;
         }
@@ -148,7 +190,7 @@ static void drain_queues(struct verdict *d) {
                 sm_err_name(err));
         }
         /* It goes on working: a whole lap through the ring. */
-        for (uint64_t lap = 0; got > 0 && lap < 2 * sm_queue_depth(q); lap++) {
+        for (uint64_t lap = 0; got > 0 && mb == NULL && lap < 2 * sm_queue_depth(q); lap++) {
             if ((err = sm_queue_put(q, z, d->d_held[d->d_n - 1].e_mem, 0)) != SM_OK ||
                 (err = sm_queue_get(q, 0, &z, &item)) != SM_OK || item != d->d_held[d->d_n - 1].e_mem) {
                 bad(d, "queue %u after the drain: %s", i, sm_err_name(err));
@@ -226,13 +268,13 @@ static void allocate_everything(struct verdict *d) {
             continue;
         }
         while ((err = sm_zone_alloc(z, SM_M_NOWAIT, NULL, 0, &mem)) == SM_OK && d->d_n < MOST_HELD) {
-            if (z->z_fn[SM_CB_INIT] && !callback_inited(mem, z->z_item_bytes)) {
+            if (z->z_fn[SM_CB_INIT] && !(z->z_flags & SM_ZONE_MBUF) && !callback_inited(mem, z->z_item_bytes)) {
                 bad(d, "zone %s gave out an item without its init", zs->z_name);
                 d->d_out->v_lost++;
             }
             hold(d, z, mem);
         }
-        uint64_t limit = sm_zone_get_max(z), have = 0;
+        uint64_t limit = sm_zone_get_max(z), have = prove_attached(a, z->z_keg_id);
         struct peer_count pc = {.pc_keg = z->z_keg_id, .pc_arena = a};
         (void)sm_slab_each(a, 0, count_peer, &pc);
         count_unborn(&pc);
@@ -248,18 +290,25 @@ static void allocate_everything(struct verdict *d) {
 }
 
 static void free_everything(struct verdict *d) {
+    struct sm_arena *a = d->d_world->w_survivor.c_arena;
+    uint8_t *mem;
+    uint32_t n;
     for (uint32_t i = 0; i < d->d_n; i++) {
-        memset(d->d_held[i].e_mem, (int)(i & 0xff), d->d_held[i].e_zone->z_item_bytes);
-        memcpy(d->d_held[i].e_mem, &i, sizeof i);
+        if (prove_fill_area(a, d->d_held[i].e_zone, d->d_held[i].e_mem, &mem, &n)) {
+            memset(mem, (int)(i & 0xff), n);
+            memcpy(mem, &i, sizeof i);
+            d->d_held[i].e_filled = true;
+        }
     }
     for (uint32_t i = 0; i < d->d_n; i++) {
         const struct held *e = &d->d_held[i];
-        uint32_t cookie;
-        memcpy(&cookie, e->e_mem, sizeof cookie);
-        const uint8_t *last = (const uint8_t *)e->e_mem + e->e_zone->z_item_bytes - 1;
-        if (cookie != i || (e->e_zone->z_item_bytes > sizeof i && *last != (uint8_t)i)) {
-            bad(d, "item %u of zone %s was given out twice", i, e->e_zone->z_shm->z_name);
-            d->d_out->v_lost++;
+        if (e->e_filled && prove_fill_area(a, e->e_zone, e->e_mem, &mem, &n)) {
+            uint32_t cookie;
+            memcpy(&cookie, mem, sizeof cookie);
+            if (cookie != i || (n > sizeof i && mem[n - 1] != (uint8_t)i)) {
+                bad(d, "item %u of zone %s was given out twice", i, e->e_zone->z_shm->z_name);
+                d->d_out->v_lost++;
+            }
         }
         enum sm_err err = sm_zone_free(e->e_zone, e->e_mem, NULL);
         if (err != SM_OK) {
@@ -346,6 +395,7 @@ bool prove_verdict(struct prove_world *w, struct prove_verdict *v, bool verbose)
     check(&d, "after the reaper");
     if (!d.d_bad || verbose) {
         look_at_survivors_items(&d);
+        look_at_survivors_packets(&d);
         drain_queues(&d);
         (void)sm_slab_each(a, 0, adopt_slab, &d);
         look_at_numbers(&d);

@@ -16,7 +16,7 @@
 static const struct sm_geometry geometry = {
     .g_max_bytes = 1 << 20,
     .g_max_cpus = 5,
-    .g_max_zones = 6,
+    .g_max_zones = 16,
     .g_max_queues = 2,
     .g_max_types = 2,
     .g_max_buckets = 31, /* 64 KiB: one step of the bucket region */
@@ -79,7 +79,10 @@ uint32_t prove_ranges(struct prove_world *w, const uint8_t *object, struct prove
     out[1] = (struct prove_range){r[SM_R_PAGEDIR].r_off, r[SM_R_META].r_off - r[SM_R_PAGEDIR].r_off};
     out[2] = (struct prove_range){r[SM_R_META].r_off, w->w_meta_high};
     out[3] = (struct prove_range){r[SM_R_DATA].r_off, w->w_data_high};
-    return 4;
+    uint64_t extra = ctl->ctl_extra_next < r[SM_R_EXTRA].r_bytes ? ctl->ctl_extra_next : r[SM_R_EXTRA].r_bytes;
+    w->w_extra_high = extra > w->w_extra_high ? extra : w->w_extra_high;
+    out[4] = (struct prove_range){r[SM_R_EXTRA].r_off, w->w_extra_high};
+    return 5;
 }
 
 bool prove_differs(struct prove_world *w, const uint8_t *object, const uint8_t *seen) {
