@@ -133,6 +133,36 @@ static void world_last(struct prove_cpu *s) {
 }
 PROVE_OP(freem_last, "m_freem-last-shared", .o_world = world_last, .o_setup = setup_packets, .o_run = run_freem_shared)
 
+/* ---------------------------------------------------------------- sleeping for a cluster */
+
+/* Every cluster is in a queued packet; the next m_getcl sleeps in the packet zone's init until one comes back. */
+static void world_exhausted(struct prove_cpu *s) {
+    world_mbufs(s);
+    struct sm_mb *mb = prove_mb(s->c_arena);
+    struct mbuf *m, *all = NULL;
+    while ((m = m_getcl(mb, SM_M_NOWAIT, MT_DATA, M_PKTHDR)) != NULL) {
+        m->m_next = m_off(mb, all);
+        all = m;
+    }
+    MUST_OK(m_enqueue(mb, s->c_queue, all, 0));
+}
+
+static void run_getcl_wait(struct prove_cpu *v) {
+    struct sm_mb *mb = prove_mb(v->c_arena);
+    (void)must(mb, m_getcl(mb, SM_M_WAITOK, MT_DATA, M_PKTHDR));
+}
+
+static void wake_by_freem(struct prove_cpu *waker) {
+    struct sm_mb *mb = prove_mb(waker->c_arena);
+    struct mbuf *m;
+    for (int i = 0; i < 3; i++) { /* the survivor's two copies share their clusters */
+        MUST_OK(m_dequeue(mb, waker->c_queue, 0, &m));
+        MUST_OK(m_freem(mb, m));
+    }
+}
+
+PROVE_OP(getcl_wait, "m_getcl-sleep", .o_world = world_exhausted, .o_run = run_getcl_wait, .o_wake = wake_by_freem)
+
 /* ---------------------------------------------------------------- sharing and shaping */
 
 static void run_copym(struct prove_cpu *v) {
@@ -171,8 +201,6 @@ PROVE_OP(defrag, "m_defrag", .o_world = world_mbufs, .o_setup = setup_packets, .
 
 static void run_extadd(struct prove_cpu *v) {
     struct sm_mb *mb = prove_mb(v->c_arena);
-    struct sm_zone *z = mb->mb_zone[SM_MBZ_JUMBOP];
-    (void)z;
     MUST_OK(m_extadd(mb, packet(v, 3), v->c_item_zone[4], v->c_item[4], v->c_item[4], 256, NULL, 0, 0, 0, EXT_NET_DRV));
 }
 

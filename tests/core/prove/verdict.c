@@ -397,6 +397,10 @@ bool prove_verdict(struct prove_world *w, struct prove_verdict *v, bool verbose)
         look_at_survivors_items(&d);
         look_at_survivors_packets(&d);
         drain_queues(&d);
+        if (!prove_empty_sockbufs(a)) {
+            bad(&d, "a sockbuf is not what its counters say");
+            v->v_lost++;
+        }
         (void)sm_slab_each(a, 0, adopt_slab, &d);
         look_at_numbers(&d);
         allocate_everything(&d);

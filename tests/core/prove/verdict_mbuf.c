@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "core/sockbuf.h"
 #include "mbufs.h"
 
 struct sm_mb *prove_mb(struct sm_arena *a) {
@@ -74,4 +75,27 @@ bool prove_fill_area(struct sm_arena *a, const struct sm_zone *z, void *mem, uin
     *bytes = mb->mb_base + m_start(mb, m);
     *n = m_size(m);
     return m_writable(mb, m);
+}
+
+bool prove_empty_sockbufs(struct sm_arena *a) {
+    struct sm_mb *mb = prove_mb(a);
+    bool whole = true;
+    for (uint32_t i = 0; mb != NULL && i < SM_SOCKBUFS; i++) {
+        struct sm_sockbuf_shm *shm = &mb->mb_shm->mb_sockbuf[i];
+        struct sm_sockbuf *sb;
+        struct mbuf *m = NULL;
+        enum sm_err err;
+        if (shm->sb_state != SM_ZONE_LIVE || sm_sockbuf_open(mb, shm->sb_name, &sb) != SM_OK) {
+            continue;
+        }
+        whole = whole && sbcheck(sb) == SM_OK && sblastrecordchk(sb) == SM_OK && sblastmbufchk(sb) == SM_OK;
+        uint64_t left = sbused(sb);
+        while ((err = sbreceive(sb, M_COPYALL, SM_M_NOWAIT, &m)) == SM_OK) {
+            left -= m_length(mb, m, NULL);
+            whole = whole && m_freem(mb, m) == SM_OK;
+        }
+        whole = whole && err == SM_EMPTY && left == 0 && sbflush(sb) == SM_OK;
+        sm_sockbuf_close(sb);
+    }
+    return whole;
 }

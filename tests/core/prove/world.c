@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "callbacks.h"
+#include "core/layout_mbuf.h"
 
 static const struct sm_geometry geometry = {
     .g_max_bytes = 1 << 20,
@@ -123,6 +124,12 @@ void prove_restore(struct prove_world *w, const uint8_t *image, pid_t dead) {
     die_holding(&a->a_ctl->ctl_page, dead);
     for (uint32_t i = 0; i < a->a_header->h_max_zones; i++) {
         die_holding(&a->a_kegs[i].k_lock, dead);
+    }
+    for (uint32_t i = 0; a->a_ctl->ctl_mbuf != 0 && i < SM_SOCKBUFS; i++) {
+        struct sm_mb_shm *mb = sm_at(a, a->a_ctl->ctl_mbuf);
+        if (mb->mb_sockbuf[i].sb_gen != 0) {
+            die_holding(&mb->mb_sockbuf[i].sb_lock, dead);
+        }
     }
 }
 
