@@ -79,7 +79,11 @@ uint32_t prove_ranges(struct prove_world *w, const uint8_t *object, struct prove
     out[1] = (struct prove_range){r[SM_R_PAGEDIR].r_off, r[SM_R_META].r_off - r[SM_R_PAGEDIR].r_off};
     out[2] = (struct prove_range){r[SM_R_META].r_off, w->w_meta_high};
     out[3] = (struct prove_range){r[SM_R_DATA].r_off, w->w_data_high};
-    return 4;
+    if (ctl->ctl_mbuf == 0) {
+        return 4;
+    }
+    out[4] = (struct prove_range){ctl->ctl_mbuf, (sizeof(struct sm_mb_shm) + SM_PAGE - 1) / SM_PAGE * SM_PAGE};
+    return 5;
 }
 
 bool prove_differs(struct prove_world *w, const uint8_t *object, const uint8_t *seen) {
@@ -187,7 +191,12 @@ void prove_world_open(struct prove_world *w, const struct prove_op *op) {
     int fd = memfd_create("shmalloc-prove", MFD_CLOEXEC);
     MUST(fd >= 0);
     w->w_survivor.c_fd = fd;
-    MUST_OK(sm_arena_create(fd, &geometry, NULL, "survivor", &w->w_survivor.c_arena));
+    struct sm_geometry g = geometry;
+    if (op->o_flags & PROVE_MBUFS) {
+        g.g_max_zones = 16;
+        g.g_max_bytes = 4 << 20;
+    }
+    MUST_OK(sm_arena_create(fd, &g, NULL, "survivor", &w->w_survivor.c_arena));
     w->w_bytes = w->w_survivor.c_arena->a_bytes;
     /* A world is small and short: pages given back are swept by the operations that say so, and nobody spins long. */
     MUST_OK(sm_tunable_set(w->w_survivor.c_arena, SM_TU_PUNCH_PAGES, 1 << 20));
