@@ -224,6 +224,21 @@ static bool op_copy(struct sm_mb *mb) {
     return ok;
 }
 
+static bool op_dup(struct sm_mb *mb) {
+    struct mbuf *from = m_getcl(mb, SM_M_NOWAIT, MT_DATA, M_PKTHDR), *shared = NULL, *dup = NULL;
+    if (from && m_append(mb, from, 5, "bytes") == SM_OK) {
+        shared = m_copypacket(mb, from, SM_M_NOWAIT);
+        dup = m_dup(mb, from, SM_M_WAITOK);
+        EXPECT_EQ(shared != NULL, shared && mac_mbuf_label(mb, shared) != NULL);
+        EXPECT_EQ(dup != NULL, dup && mac_mbuf_label(mb, dup) != NULL);
+    }
+    bool ok = shared && dup;
+    EXPECT_OK(m_freem(mb, shared));
+    EXPECT_OK(m_freem(mb, dup));
+    EXPECT_OK(m_freem(mb, from));
+    return ok;
+}
+
 /* Fails the first, second, ... point until none is reached any more. Returns how many there were. */
 static int sweep(struct sm_mb *mb, bool (*op)(struct sm_mb *), enum sm_fault_point point, const char *only) {
     struct nth nth = {.n_point = point, .n_only = only};
@@ -249,6 +264,8 @@ TEST(every_failure_at_every_point_leaves_no_label_and_no_item) {
     EXPECT_GT(sweep(mb, op_gethdr, SM_FP_COUNT, NULL), 6);
     EXPECT_GT(sweep(mb, op_getcl, SM_FP_COUNT, NULL), 6);
     EXPECT_GT(sweep(mb, op_copy, SM_FP_COUNT, NULL), 20);
+    EXPECT_GT(sweep(mb, op_dup, SM_FP_COUNT, NULL), 20);
+    EXPECT_TRUE(op_dup(mb));
     for (int i = 0; i < POLICIES; i++) {
         EXPECT_EQ(script[i].s_calls[INIT] + script[i].s_empty, script[i].s_calls[DESTROY]);
     }
