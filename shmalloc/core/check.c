@@ -29,7 +29,7 @@ static const char *const titles[SM_INVARIANTS] = {
     "malloc type: in-use and byte counters equal the recount from the items' tags",
     "lock: its word names a CPU or counts what its hold cells add up to; waiter counts equal the sum over the cells",
     "site: its text ends and has its hash; a trace record names no site, the full mark, or a finished site",
-    "ATTACHED: each is reached, and only once unless it is storage, whose counter equals the mbufs that refer to it",
+    "ATTACHED: each is reached, once unless it is storage, whose counter equals its mbufs; labels made = gone + alive",
     "sockbuf: byte and storage counts and both tails are those of its chain, which ends",
 };
 

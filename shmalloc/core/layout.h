@@ -62,8 +62,7 @@
  *      I15 malloc type: in-use and byte counters equal the recount from the items' tags.
  *      I16 lock: its word names a CPU or counts what its hold cells add up to; waiter counts equal the sum over the cells.
  *      I17 site: its text ends and has its hash; a trace record names no site, the full mark, or a finished site.
- *      I18 ATTACHED: each is reached, and only once unless it is storage, whose counter equals the mbufs that refer to it.
- *          Labels of packet headers: as many were made as ended, were reaped and are alive.
+ *      I18 ATTACHED: each is reached, once unless it is storage, whose counter equals its mbufs; labels made = gone + alive.
  *      I19 sockbuf: byte and storage counts and both tails are those of its chain, which ends.
  */
 #ifndef SM_LAYOUT_H

@@ -6,6 +6,7 @@
 #include "core/queue.h"
 #include "mbufs.h"
 
+#define MBUF_OP(id, name, ...) PROVE_OP(id, name, .o_flags = PROVE_MBUFS, __VA_ARGS__)
 #define CLUSTERS 16
 #define MBUFS 48
 #define TAGS 16
@@ -115,14 +116,14 @@ static void setup_clget(struct prove_cpu *v) {
     MUST(m_clget(mb, packet(v, 2), SM_M_NOWAIT));
 }
 
-PROVE_OP(getcl, "m_getcl", .o_world = world_mbufs, .o_setup = setup_warm, .o_run = run_getcl)
-PROVE_OP(getcl_first, "m_getcl-first", .o_world = world_mbufs, .o_run = run_getcl)
-PROVE_OP(getcl_all, "m_getcl-until-none", .o_world = world_mbufs, .o_run = run_getcl_all)
-PROVE_OP(get_clget, "m_get-m_clget", .o_world = world_mbufs, .o_setup = setup_clget, .o_run = run_get_clget)
-PROVE_OP(getjcl, "m_getjcl", .o_world = world_mbufs, .o_run = run_getjcl)
-PROVE_OP(freem, "m_freem", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_freem_own)
-PROVE_OP(freem_cl, "m_freem-cluster", .o_world = world_mbufs, .o_setup = setup_clget, .o_run = run_freem_own)
-PROVE_OP(freem_shared, "m_freem-shared", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_freem_shared)
+MBUF_OP(getcl, "m_getcl", .o_world = world_mbufs, .o_setup = setup_warm, .o_run = run_getcl)
+MBUF_OP(getcl_first, "m_getcl-first", .o_world = world_mbufs, .o_run = run_getcl)
+MBUF_OP(getcl_all, "m_getcl-until-none", .o_world = world_mbufs, .o_run = run_getcl_all)
+MBUF_OP(get_clget, "m_get-m_clget", .o_world = world_mbufs, .o_setup = setup_clget, .o_run = run_get_clget)
+MBUF_OP(getjcl, "m_getjcl", .o_world = world_mbufs, .o_run = run_getjcl)
+MBUF_OP(freem, "m_freem", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_freem_own)
+MBUF_OP(freem_cl, "m_freem-cluster", .o_world = world_mbufs, .o_setup = setup_clget, .o_run = run_freem_own)
+MBUF_OP(freem_shared, "m_freem-shared", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_freem_shared)
 
 /* The survivor's mbufs are gone before the victim's: it is the last to refer to the clusters. */
 static void world_last(struct prove_cpu *s) {
@@ -131,7 +132,7 @@ static void world_last(struct prove_cpu *s) {
         MUST_OK(m_freem(prove_mb(s->c_arena), s->c_packet[--s->c_packets]));
     }
 }
-PROVE_OP(freem_last, "m_freem-last-shared", .o_world = world_last, .o_setup = setup_packets, .o_run = run_freem_shared)
+MBUF_OP(freem_last, "m_freem-last-shared", .o_world = world_last, .o_setup = setup_packets, .o_run = run_freem_shared)
 
 /* ---------------------------------------------------------------- sleeping for a cluster */
 
@@ -161,7 +162,7 @@ static void wake_by_freem(struct prove_cpu *waker) {
     }
 }
 
-PROVE_OP(getcl_wait, "m_getcl-sleep", .o_world = world_exhausted, .o_run = run_getcl_wait, .o_wake = wake_by_freem)
+MBUF_OP(getcl_wait, "m_getcl-sleep", .o_world = world_exhausted, .o_run = run_getcl_wait, .o_wake = wake_by_freem)
 
 /* ---------------------------------------------------------------- sharing and shaping */
 
@@ -191,11 +192,11 @@ static void run_defrag(struct prove_cpu *v) {
     (void)must(mb, m_defrag(mb, packet(v, 1), SM_M_NOWAIT));
 }
 
-PROVE_OP(copym, "m_copym", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_copym)
-PROVE_OP(prepend, "m_prepend", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_prepend)
-PROVE_OP(pullup, "m_pullup", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_pullup)
-PROVE_OP(split, "m_split", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_split)
-PROVE_OP(defrag, "m_defrag", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_defrag)
+MBUF_OP(copym, "m_copym", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_copym)
+MBUF_OP(prepend, "m_prepend", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_prepend)
+MBUF_OP(pullup, "m_pullup", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_pullup)
+MBUF_OP(split, "m_split", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_split)
+MBUF_OP(defrag, "m_defrag", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_defrag)
 
 /* ---------------------------------------------------------------- external storage and tags */
 
@@ -243,10 +244,10 @@ static void run_freem_tagged(struct prove_cpu *v) {
     MUST_OK(m_freem(prove_mb(v->c_arena), packet(v, 2)));
 }
 
-PROVE_OP(extadd, "m_extadd", .o_world = world_mbufs, .o_setup = setup_extadd, .o_run = run_extadd)
-PROVE_OP(ext_freem, "m_freem-ext", .o_world = world_mbufs, .o_setup = setup_ext_freem, .o_run = run_ext_freem)
-PROVE_OP(tags, "m_tags", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_tags)
-PROVE_OP(tags_free, "m_freem-tags", .o_world = world_mbufs, .o_setup = setup_tagged, .o_run = run_freem_tagged)
+MBUF_OP(extadd, "m_extadd", .o_world = world_mbufs, .o_setup = setup_extadd, .o_run = run_extadd)
+MBUF_OP(ext_freem, "m_freem-ext", .o_world = world_mbufs, .o_setup = setup_ext_freem, .o_run = run_ext_freem)
+MBUF_OP(tags, "m_tags", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_tags)
+MBUF_OP(tags_free, "m_freem-tags", .o_world = world_mbufs, .o_setup = setup_tagged, .o_run = run_freem_tagged)
 
 /* ---------------------------------------------------------------- between processes */
 
@@ -263,9 +264,9 @@ static void run_dequeue(struct prove_cpu *v) {
     MUST_OK(m_dequeue(mb, v->c_queue, 0, &m));
 }
 
-PROVE_OP(enqueue, "m_enqueue", .o_world = world_mbufs, .o_setup = setup_packets, .o_queued_most = 3,
-         .o_run = run_enqueue)
-PROVE_OP(dequeue, "m_dequeue", .o_world = world_mbufs, .o_queued_most = 3, .o_run = run_dequeue)
+MBUF_OP(enqueue, "m_enqueue", .o_world = world_mbufs, .o_setup = setup_packets, .o_queued_most = 3,
+        .o_run = run_enqueue)
+MBUF_OP(dequeue, "m_dequeue", .o_world = world_mbufs, .o_queued_most = 3, .o_run = run_dequeue)
 
 /* ---------------------------------------------------------------- the layer itself */
 
@@ -280,4 +281,4 @@ static void run_open(struct prove_cpu *v) {
     MUST_OK(sm_mb_open(v->c_arena, &p, &mb));
 }
 
-PROVE_OP(open, "mb-open", .o_world = world_none, .o_run = run_open)
+MBUF_OP(open, "mb-open", .o_world = world_none, .o_run = run_open)

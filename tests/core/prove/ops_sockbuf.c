@@ -6,6 +6,7 @@
 
 #include "mbufs.h"
 
+#define MBUF_OP(id, name, ...) PROVE_OP(id, name, .o_flags = PROVE_MBUFS, __VA_ARGS__)
 #define CLUSTERS 24
 #define MBUFS 64
 #define RECORD 1200
@@ -117,12 +118,12 @@ static void run_create(struct prove_cpu *v) {
     sm_sockbuf_close(sb);
 }
 
-PROVE_OP(append, "sbappend", .o_world = world_empty, .o_setup = setup_packets, .o_run = run_append)
-PROVE_OP(append_more, "sbappend-more", .o_world = world_filled, .o_setup = setup_packets, .o_run = run_append)
-PROVE_OP(append_record, "sbappendrecord", .o_world = world_filled, .o_setup = setup_packets, .o_run = run_append_record)
-PROVE_OP(append_addr, "sbappendaddr", .o_world = world_filled, .o_setup = setup_packets, .o_run = run_append_addr)
-PROVE_OP(drop, "sbdrop", .o_world = world_filled, .o_run = run_drop)
-PROVE_OP(drop_record, "sbdroprecord", .o_world = world_filled, .o_run = run_drop_record)
-PROVE_OP(receive, "sbreceive", .o_world = world_filled, .o_run = run_receive)
-PROVE_OP(flush, "sbflush", .o_world = world_filled, .o_run = run_flush)
-PROVE_OP(create, "sockbuf-create", .o_world = world_filled, .o_run = run_create)
+MBUF_OP(append, "sbappend", .o_world = world_empty, .o_setup = setup_packets, .o_run = run_append)
+MBUF_OP(append_more, "sbappend-more", .o_world = world_filled, .o_setup = setup_packets, .o_run = run_append)
+MBUF_OP(append_record, "sbappendrecord", .o_world = world_filled, .o_setup = setup_packets, .o_run = run_append_record)
+MBUF_OP(append_addr, "sbappendaddr", .o_world = world_filled, .o_setup = setup_packets, .o_run = run_append_addr)
+MBUF_OP(drop, "sbdrop", .o_world = world_filled, .o_run = run_drop)
+MBUF_OP(drop_record, "sbdroprecord", .o_world = world_filled, .o_run = run_drop_record)
+MBUF_OP(receive, "sbreceive", .o_world = world_filled, .o_run = run_receive)
+MBUF_OP(flush, "sbflush", .o_world = world_filled, .o_run = run_flush)
+MBUF_OP(create, "sockbuf-create", .o_world = world_filled, .o_run = run_create)

@@ -41,6 +41,7 @@ struct prove_cpu {
 };
 
 #define PROVE_BARE 1u  /* the victim is not attached when run() starts */
+#define PROVE_MBUFS 4u /* the world has mbufs: room for their zones, and their region is part of every state */
 #define PROVE_WAKES 2u /* the peer sleeps at a limit; after a real kill, too, it must wake */
 
 struct prove_op {

@@ -17,7 +17,7 @@
 static const struct sm_geometry geometry = {
     .g_max_bytes = 1 << 20,
     .g_max_cpus = 5,
-    .g_max_zones = 16,
+    .g_max_zones = 6,
     .g_max_queues = 2,
     .g_max_types = 2,
     .g_max_buckets = 31, /* 64 KiB: one step of the bucket region */
@@ -197,7 +197,12 @@ void prove_world_open(struct prove_world *w, const struct prove_op *op) {
     int fd = memfd_create("shmalloc-prove", MFD_CLOEXEC);
     MUST(fd >= 0);
     w->w_survivor.c_fd = fd;
-    MUST_OK(sm_arena_create(fd, &geometry, NULL, "survivor", &w->w_survivor.c_arena));
+    struct sm_geometry g = geometry;
+    if (op->o_flags & PROVE_MBUFS) {
+        g.g_max_zones = 16;
+        g.g_max_bytes = 4 << 20;
+    }
+    MUST_OK(sm_arena_create(fd, &g, NULL, "survivor", &w->w_survivor.c_arena));
     w->w_bytes = w->w_survivor.c_arena->a_bytes;
     /* A world is small and short: pages given back are swept by the operations that say so, and nobody spins long. */
     MUST_OK(sm_tunable_set(w->w_survivor.c_arena, SM_TU_PUNCH_PAGES, 1 << 20));
