@@ -187,7 +187,9 @@ void prove_sweep(struct prove_world *w, const struct prove_options *p, struct pr
         random = random * 31 + (uint64_t)*c;
     }
     struct prove_options own = *p;
-    if (prove_random(&random) % p->p_reaper_every != 0) {
+    /* Reapers walk every mbuf's region: where only a sample is taken, theirs is a smaller one. */
+    uint32_t mbufs = w->w_op->o_flags & PROVE_MBUFS && p->p_reaper_every > 1 ? 6 : 1;
+    if (prove_random(&random) % ((uint64_t)p->p_reaper_every * mbufs) != 0) {
         own.p_reapers = 0;
     }
     uint64_t steps = pass(w, &own, t, kept, &pid, &random);
