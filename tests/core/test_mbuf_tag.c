@@ -113,7 +113,7 @@ TEST(a_copied_chain_has_the_order_and_replaces_what_was_there) {
 
 TEST(a_damaged_tag_link_is_told_and_ends_the_walk) {
     struct sm_mb *mb = mbufs(h);
-    struct mbuf *m = CHAIN(mb, M_PKTHDR, 10);
+    struct mbuf *m = CHAIN(mb, M_PKTHDR, 10), *n = CHAIN(mb, M_PKTHDR, 10);
     struct m_tag *t1 = tag(mb, m, 1, 1), *t2 = tag(mb, m, 1, 2);
     static const sm_off_t links[] = {8, UINT64_MAX, UINT64_MAX - 255};
     for (size_t i = 0; i < sizeof links / sizeof links[0]; i++) {
@@ -123,9 +123,18 @@ TEST(a_damaged_tag_link_is_told_and_ends_the_walk) {
         EXPECT_ERR(m_tag_unlink(mb, m, t1), SM_CORRUPT);
     }
     t2->t_next = m_off(mb, t2); /* a cycle */
-    EXPECT_TRUE(m_tag_locate(mb, m, 1, 1, NULL) == NULL || mb->mb_err != SM_OK);
+    EXPECT_TRUE(m_tag_locate(mb, m, 1, 1, NULL) == NULL && mb->mb_err == SM_CORRUPT);
     EXPECT_ERR(m_tag_unlink(mb, m, t1), SM_CORRUPT);
+    EXPECT_ERR(m_tag_copy_chain(mb, n, m, SM_M_NOWAIT), SM_CORRUPT);
+    EXPECT_EQ(tags(mb), 2);
+    t2->t_next = m_off(mb, t2) + 8;
+    EXPECT_ERR(m_tag_copy_chain(mb, n, m, SM_M_NOWAIT), SM_CORRUPT);
+    EXPECT_EQ(tags(mb), 2);
+    EXPECT_TRUE(m_dup(mb, m, SM_M_NOWAIT) == NULL && mb->mb_err == SM_CORRUPT);
     t2->t_next = m_off(mb, t1);
+    EXPECT_ERR(m_tag_copy_chain(mb, m, m, SM_M_NOWAIT), SM_INVALID);
+    EXPECT_EQ(tags(mb), 2);
     EXPECT_OK(m_freem(mb, m));
+    EXPECT_OK(m_freem(mb, n));
     EXPECT_EQ(tags(mb), 0);
 }
