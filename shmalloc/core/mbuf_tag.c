@@ -172,7 +172,7 @@ struct m_tag *m_tag_locate(struct sm_mb *mb, const struct mbuf *m, uint32_t cook
     while (t != NULL && most-- > 0 && (t->t_cookie != cookie || t->t_id != id)) {
         t = m_tag_next(mb, t);
     }
-    return t;
+    return t != NULL && (t->t_cookie != cookie || t->t_id != id) ? sm_mb_fail(mb, SM_CORRUPT) : t; /* a cycle */
 }
 
 struct m_tag *m_tag_find(struct sm_mb *mb, const struct mbuf *m, uint32_t id, struct m_tag *start) {
@@ -188,20 +188,30 @@ struct m_tag *m_tag_copy(struct sm_mb *mb, const struct m_tag *t, int how) {
     return p;
 }
 
+/* A chain that ends, where it should. */
+static enum sm_err copyable(struct sm_mb *mb, const struct mbuf *m) {
+    uint64_t most = sm_mb_most(mb);
+    mb->mb_err = SM_OK;
+    const struct m_tag *t = m_tag_first(mb, m);
+    while (t != NULL && most-- > 0) {
+        t = m_tag_next(mb, t);
+    }
+    return t != NULL ? SM_CORRUPT : mb->mb_err;
+}
+
 /* Every tag of `from` in its order; those that `to` has go first. A label is copied by its policies, not byte by byte. On
  * failure `to` has none. */
 enum sm_err m_tag_copy_chain(struct sm_mb *mb, struct mbuf *to, const struct mbuf *from, int how) {
     sm_off_t *end;
-    enum sm_err err = m_tag_delete_chain(mb, to, NULL);
-    uint64_t most = sm_mb_most(mb);
-    if (err != SM_OK) {
-        return err;
-    }
-    if (!(from->m_flags & M_PKTHDR)) {
+    if (to == from || !(from->m_flags & M_PKTHDR)) {
         return SM_INVALID;
     }
+    enum sm_err err = copyable(mb, from);
+    if (err != SM_OK || (err = m_tag_delete_chain(mb, to, NULL)) != SM_OK) {
+        return err;
+    }
     end = &to->m_pkthdr.ph_tags;
-    for (struct m_tag *t = m_tag_first(mb, from); t != NULL && most-- > 0; t = m_tag_next(mb, t)) {
+    for (struct m_tag *t = m_tag_first(mb, from); t != NULL; t = m_tag_next(mb, t)) {
         if (sm_mac_is_label(t)) {
             continue;
         }

@@ -244,6 +244,33 @@ static void run_freem_tagged(struct prove_cpu *v) {
     MUST_OK(m_freem(prove_mb(v->c_arena), packet(v, 2)));
 }
 
+/* The tags change headers: in neither or in one, never in both. */
+static void run_move_header(struct prove_cpu *v) {
+    struct sm_mb *mb = prove_mb(v->c_arena);
+    MUST_OK(m_move_pkthdr(mb, packet(v, 2), packet(v, 0)));
+}
+
+static void run_prepend_tagged(struct prove_cpu *v) {
+    struct sm_mb *mb = prove_mb(v->c_arena);
+    struct mbuf *m = must(mb, m_prepend(mb, packet(v, 0), 40, SM_M_NOWAIT));
+    MUST(m_tag_first(mb, m) != NULL);
+}
+
+static void run_dup_tagged(struct prove_cpu *v) {
+    struct sm_mb *mb = prove_mb(v->c_arena);
+    (void)must(mb, m_dup(mb, packet(v, 0), SM_M_NOWAIT));
+}
+
+static void run_unshare_tagged(struct prove_cpu *v) {
+    struct sm_mb *mb = prove_mb(v->c_arena);
+    (void)must(mb, m_unshare(mb, packet(v, 0), SM_M_NOWAIT));
+    (void)must(mb, m_fragment(mb, packet(v, 1), SM_M_NOWAIT, 300));
+}
+
+MBUF_OP(move_header, "m_move_pkthdr", .o_world = world_mbufs, .o_setup = setup_tagged, .o_run = run_move_header)
+MBUF_OP(prepend_tagged, "m_prepend-tags", .o_world = world_mbufs, .o_setup = setup_tagged, .o_run = run_prepend_tagged)
+MBUF_OP(dup_tagged, "m_dup-tags", .o_world = world_mbufs, .o_setup = setup_tagged, .o_run = run_dup_tagged)
+MBUF_OP(unshare_tagged, "m_unshare-tags", .o_world = world_mbufs, .o_setup = setup_tagged, .o_run = run_unshare_tagged)
 MBUF_OP(extadd, "m_extadd", .o_world = world_mbufs, .o_setup = setup_extadd, .o_run = run_extadd)
 MBUF_OP(ext_freem, "m_freem-ext", .o_world = world_mbufs, .o_setup = setup_ext_freem, .o_run = run_ext_freem)
 MBUF_OP(tags, "m_tags", .o_world = world_mbufs, .o_setup = setup_packets, .o_run = run_tags)
