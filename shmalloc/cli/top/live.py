@@ -16,7 +16,7 @@ from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.markup import escape
+from textual.content import Content
 from textual.widgets import Footer, Input, Static
 
 from shmalloc.cli.top.lookout import Look
@@ -48,7 +48,7 @@ class Pane(VerticalScroll):
 
     def show(self, content: RenderableType, title: str) -> None:
         """Replace the content and the name."""
-        self.border_title = title
+        self.border_title = Content(title)  # a str would be read as markup
         self._body.update(content)
 
 
@@ -60,9 +60,9 @@ class Top(App[None]):
     CSS = """
     #facts { height: 1; background: $primary; color: $text; text-style: bold; padding: 0 1; }
     #note { height: auto; background: $warning; color: black; padding: 0 1; }
-    #mbufs.beside { height: auto; max-height: 12; }
-    #cpus.beside { height: auto; max-height: 30%; }
-    #log.beside { height: 7; }
+    Top.all #mbufs { height: auto; max-height: 12; }
+    Top.all #cpus { height: auto; max-height: 30%; }
+    Top.all #log { height: 7; }
     #filter { height: 1; border: none; padding: 0 1; background: $boost; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -88,16 +88,20 @@ class Top(App[None]):
         self._paused = False
         self._chosen: int | None = None  # nobody has chosen yet: the room decides
         self._view = ZoneView()
+        # Held here, not looked for: a last refresh may come when the screen is already being taken down.
+        self._facts, self._note = Static(id="facts"), Static(id="note")
+        self._panes = tuple(Pane(place) for place in range(len(PANES)))
+        self._wanted = Input(
+            id="filter", placeholder="part of a zone's name; Enter keeps it, Escape shows all", compact=True
+        )
+        self._wanted.display = False
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
-        yield Static(id="facts")
-        yield Static(id="note")
-        for place in range(len(PANES)):
-            yield Pane(place)
-        wanted = Input(id="filter", placeholder="part of a zone's name; Enter keeps it, Escape shows all", compact=True)
-        wanted.display = False
-        yield wanted
+        yield self._facts
+        yield self._note
+        yield from self._panes
+        yield self._wanted
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -122,7 +126,7 @@ class Top(App[None]):
         self._chosen = pane
         self._draw()
         if pane != _ALL:
-            self.query_one(f"#{PANES[pane - 1].lower()}", Pane).focus()
+            self._panes[pane - 1].focus()
 
     def action_sort(self) -> None:
         """Sort the zones by the next column."""
@@ -143,15 +147,13 @@ class Top(App[None]):
         """Type what the zones' names must contain."""
         if self._shown() not in (_ALL, 2):
             self._chosen = 2
-        wanted = self.query_one("#filter", Input)
-        wanted.display = True
-        wanted.focus()
+        self._wanted.display = True
+        self._wanted.focus()
         self._draw()
 
     def action_all_zones(self) -> None:
         """Show every zone again."""
-        wanted = self.query_one("#filter", Input)
-        wanted.value = ""
+        self._wanted.value = ""
         self._end_filter()
 
     @on(Input.Changed, "#filter")
@@ -161,8 +163,8 @@ class Top(App[None]):
 
     @on(Input.Submitted, "#filter")
     def _end_filter(self) -> None:
-        self.query_one("#filter", Input).display = False
-        self.query_one("#zones", Pane).focus()
+        self._wanted.display = False
+        self._panes[1].focus()
 
     # ------------------------------------------------------------ drawing
 
@@ -176,22 +178,19 @@ class Top(App[None]):
     def _draw(self) -> None:
         look, shown = self._look, self._shown()
         every = f"  every {self._interval_s:g} s" + ("  PAUSED" if self._paused else "")
-        self.query_one("#facts", Static).update(Text(facts_line(look) + every, no_wrap=True, overflow="ellipsis"))
-        note = self.query_one("#note", Static)
-        note.display = bool(look.note)
-        note.update(Text(look.note))
+        self._facts.update(Text(facts_line(look) + every, no_wrap=True, overflow="ellipsis"))
+        self._note.display = bool(look.note)
+        self._note.update(Text(look.note))
         bars = Text("\n".join(mbuf_lines(look, width=self.size.width - 2, figures=shown != _ALL)))
         bars.highlight_regex(r"(?m)(?<=[ X])X+(?= |$)", "green")
-        zones = f"2 Zones by {self._view.head}" + (
-            f" with {escape(repr(self._view.wanted))}" if self._view.wanted else ""
-        )
+        zones = f"2 Zones by {self._view.head}" + (f" with {self._view.wanted!r}" if self._view.wanted else "")
         contents: tuple[tuple[RenderableType, str], ...] = (
             (bars, "1 Mbufs"),
             (to_rich(zone_pane(look, self._view)), zones),
             (to_rich(cpu_pane(look)), "3 CPUs"),
             (Text("\n".join(log_lines(look))), "4 Log"),
         )
-        for place, pane in enumerate(self.query(Pane), 1):
+        self.set_class(shown == _ALL, "all")
+        for place, pane in enumerate(self._panes, 1):
             pane.display = shown in (_ALL, place)
-            pane.set_class(shown == _ALL, "beside")
             pane.show(*contents[place - 1])
