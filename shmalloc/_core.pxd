@@ -295,6 +295,21 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         bint wi_traced
     sm_err sm_who_each(sm_arena *a, int (*fn)(void *ctx, const sm_who_item *item) noexcept, void *ctx)
 
+    # ---- mbuf_stats.h
+    enum: MT_NTYPES
+    cdef struct sm_mb_use:
+        uint64_t mu_item_bytes, mu_current, mu_cache, mu_total, mu_max, mu_denied, mu_delayed
+    cdef struct sm_mb_bytes:
+        uint64_t by_current, by_cache, by_total
+    cdef struct sm_mb_stats_t "sm_mb_stats":
+        sm_mb_use nm_mbufs, nm_clusters, nm_packets, nm_jumbop, nm_jumbo9, nm_jumbo16, nm_tags, nm_extrefs
+        sm_mb_bytes nm_bytes
+        uint64_t nm_drain_calls, nm_drained_ns, nm_labels_made, nm_labels_ended, nm_labels_reaped
+        uint32_t nm_label_mode, nm_maxusers
+        uint64_t *nm_type
+        uint64_t nm_type_unknown
+    sm_err sm_mb_stats(sm_arena *a, sm_mb_stats_t *out) nogil
+
     # ---- check.h
     cdef struct sm_finding:
         uint32_t f_invariant

@@ -15,22 +15,13 @@ from shmalloc import _native
 from shmalloc.attachments import attached, remember
 from shmalloc.callbacks import Callback
 from shmalloc.errors import ArenaExists, ArenaNotFound, OutOfMemory
+from shmalloc.figures import ArenaFigures
 from shmalloc.geometry import checked_geometry
-from shmalloc.locks import LockTable
 from shmalloc.naming import checked_name, create_object, open_object, same_object, unlink_object
 from shmalloc.queue import Queue
 from shmalloc.recovery import DumpReport, RecoveryReport, no_room_for_dump
 from shmalloc.recovery_log import dead_cpu, recoveries
-from shmalloc.stats import (
-    ArenaStatistics,
-    CheckReport,
-    CpuStatistics,
-    Event,
-    Finding,
-    QueueStatistics,
-    TypeStatistics,
-    ZoneStatistics,
-)
+from shmalloc.stats import CheckReport, Event, Finding
 from shmalloc.sysctl import Sysctl
 from shmalloc.who import HoldingTable
 from shmalloc.zone import Zone, open_zone
@@ -40,7 +31,7 @@ __all__ = ["Arena"]
 _EVENT_KINDS = ("none", "warning", "recovery", "limit", "note")
 
 
-class Arena(LockTable, HoldingTable):
+class Arena(ArenaFigures, HoldingTable):
     """One process's attachment to an arena of shared memory.
 
     Made by ``Arena.create``, ``Arena.attach`` or ``Arena.open``; a context manager that closes. Dropping the last
@@ -307,26 +298,6 @@ class Arena(LockTable, HoldingTable):
         return queue
 
     # ------------------------------------------------------------ figures
-
-    def statistics(self) -> ArenaStatistics:
-        """Figures of the arena."""
-        return _native.arena_statistics(self)
-
-    def zone_statistics(self, *, internal: bool = False) -> list[ZoneStatistics]:
-        """Figures of every zone, without opening it; internal: with those that malloc made."""
-        return _native.zone_statistics(self, internal)
-
-    def queue_statistics(self) -> list[QueueStatistics]:
-        """Figures of every queue."""
-        return _native.queue_statistics(self)
-
-    def cpus(self) -> list[CpuStatistics]:
-        """The CPU slots in use: live processes, and dead ones that nobody has reaped yet."""
-        return _native.cpu_statistics(self)
-
-    def malloc_types(self) -> list[TypeStatistics]:
-        """Figures of every malloc type."""
-        return _native.type_statistics(self)
 
     def events(self, after: int = 0) -> Sequence[Event]:
         """The arena's log, oldest first; after: number of the last event seen."""

@@ -1,6 +1,6 @@
 """Plain frozen records of what is going on. Owns the record types; knows nothing of how they are filled.
 
-Field names are those of the C structs in core/stats.h without their prefix, in that order.
+Field names are those of the C structs in core/stats.h and core/mbuf_stats.h without their prefix, in that order.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,8 @@ __all__ = [
     "Event",
     "Finding",
     "LockStatistics",
+    "MbufStatistics",
+    "MbufUse",
     "QueueStatistics",
     "Tunable",
     "TypeStatistics",
@@ -132,6 +134,54 @@ class TypeStatistics:
     requests: int
     fails: int
     sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MbufUse:
+    """One line of netstat -m, in items of item_bytes. total is current + cache; max is the limit, 0 for none; denied
+    requests failed, delayed ones slept."""
+
+    item_bytes: int
+    current: int
+    cache: int
+    total: int
+    max: int
+    denied: int
+    delayed: int
+
+
+@dataclass(frozen=True, slots=True)
+class MbufStatistics:
+    """The mbufs of one arena with netstat -m's arithmetic.
+
+    mbufs: of both zones of their keg. clusters: in use are those of mbufs in use; one that waits attached to a cached
+    packet is in the cache. packets: mbufs with a cluster out of the secondary zone, counted in the two lines above
+    already. extrefs: counters of storage that is no cluster. The bytes count no item twice; they leave out free tags
+    and storage that is no cluster. drained_ns: CLOCK_MONOTONIC of the last call to a drain routine, 0: never.
+    label_mode: 0 off, 1 all, 2 by policy. types: mbufs in use by m_type, MT_NOTMBUF (0) to 15; type_unknown: whose
+    m_type is none of these, which is damage.
+    """
+
+    mbufs: MbufUse
+    clusters: MbufUse
+    packets: MbufUse
+    jumbop: MbufUse
+    jumbo9: MbufUse
+    jumbo16: MbufUse
+    tags: MbufUse
+    extrefs: MbufUse
+    bytes_current: int
+    bytes_cache: int
+    bytes_total: int
+    drain_calls: int
+    drained_ns: int
+    labels_made: int
+    labels_ended: int
+    labels_reaped: int
+    label_mode: int
+    maxusers: int
+    types: tuple[int, ...]
+    type_unknown: int
 
 
 @dataclass(frozen=True, slots=True)

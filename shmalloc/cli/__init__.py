@@ -20,6 +20,7 @@ from shmalloc.cli.locks import locks
 from shmalloc.cli.ls import ls
 from shmalloc.cli.stat import stat
 from shmalloc.cli.sysctl import sysctl
+from shmalloc.cli.top import top
 from shmalloc.cli.who import who
 from shmalloc.errors import ArenaNotFound, InvalidArgument, NotAnArena, ShmallocError
 
@@ -30,12 +31,12 @@ USAGE = 2
 
 app = typer.Typer(
     name="shmalloc",
-    help="Look after shared-memory arenas: list, measure, check, tune and clean up.",
+    help="Look after shared-memory arenas: list, measure, watch, check, tune and clean up.",
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ls, stat, who, check, gc, dump, locks, sysctl):
+for command in (ls, stat, top, who, check, gc, dump, locks, sysctl):
     app.command()(command)
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 import typer
@@ -18,7 +18,7 @@ from rich.text import Text
 
 from shmalloc.report.table import Table, printable, to_rich, to_text
 
-__all__ = ["complain", "plain", "printable", "say", "show", "show_json", "usage"]
+__all__ = ["complain", "plain", "printable", "say", "show", "show_json", "show_lines", "usage"]
 
 
 def show(table: Table, *, title: bool = False) -> None:
@@ -27,6 +27,11 @@ def show(table: Table, *, title: bool = False) -> None:
         Console().print(to_rich(table, title=title))
     else:
         _write(to_text(table, title=title))
+
+
+def show_lines(lines: Iterable[str]) -> None:
+    """Print lines as they are: none is broken, whatever the width."""
+    _write("".join(f"{printable(line)}\n" for line in lines))
 
 
 def say(text: str, *, style: str = "") -> None:

@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 
 from shmalloc import _native
 from shmalloc.arena import Arena
-from shmalloc.stats import ArenaStatistics, CpuStatistics, CpuZoneStatistics, TypeStatistics, ZoneStatistics
+from shmalloc.stats import (
+    ArenaStatistics,
+    CpuStatistics,
+    CpuZoneStatistics,
+    MbufStatistics,
+    MbufUse,
+    TypeStatistics,
+    ZoneStatistics,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,7 @@ class Snapshot:
     cpus: tuple[CpuStatistics, ...]
     caches: tuple[CpuZoneStatistics, ...]
     types: tuple[TypeStatistics, ...]
+    mbufs: MbufStatistics | None = None
 
     @property
     def zone_names(self) -> dict[int, str]:
@@ -48,6 +57,7 @@ def take(arena: Arena) -> Snapshot:
         cpus=tuple(arena.cpus()),
         caches=tuple(cache for zone in zones for cache in _native.cpu_zone_statistics(arena, zone.id)),
         types=tuple(arena.malloc_types()),
+        mbufs=arena.mbuf_statistics(),
     )
 
 
@@ -68,6 +78,7 @@ def between(before: Snapshot, after: Snapshot) -> Snapshot:
         zones=tuple(_zone(zones.get((zone.id, zone.name)), zone) for zone in after.zones),
         caches=tuple(_cache(caches.get((cache.cpu, cache.zone)), cache) for cache in after.caches),
         types=tuple(_type(types.get(kind.name), kind) for kind in after.types),
+        mbufs=_mbufs(before.mbufs, after.mbufs),
     )
 
 
@@ -99,3 +110,27 @@ def _type(was: TypeStatistics | None, now: TypeStatistics) -> TypeStatistics:
     if was is None or now.requests < was.requests:
         return now
     return replace(now, requests=now.requests - was.requests, fails=max(0, now.fails - was.fails))
+
+
+def _mbufs(was: MbufStatistics | None, now: MbufStatistics | None) -> MbufStatistics | None:
+    if was is None or now is None:
+        return now
+    return replace(
+        now,
+        mbufs=_use(was.mbufs, now.mbufs),
+        clusters=_use(was.clusters, now.clusters),
+        packets=_use(was.packets, now.packets),
+        jumbop=_use(was.jumbop, now.jumbop),
+        jumbo9=_use(was.jumbo9, now.jumbo9),
+        jumbo16=_use(was.jumbo16, now.jumbo16),
+        tags=_use(was.tags, now.tags),
+        extrefs=_use(was.extrefs, now.extrefs),
+        drain_calls=max(0, now.drain_calls - was.drain_calls),
+        labels_made=max(0, now.labels_made - was.labels_made),
+        labels_ended=max(0, now.labels_ended - was.labels_ended),
+        labels_reaped=max(0, now.labels_reaped - was.labels_reaped),
+    )
+
+
+def _use(was: MbufUse, now: MbufUse) -> MbufUse:
+    return replace(now, denied=max(0, now.denied - was.denied), delayed=max(0, now.delayed - was.delayed))

@@ -15,7 +15,9 @@ from shmalloc.cli import screen
 from shmalloc.cli.snapshot import Snapshot, between, take
 from shmalloc.cli.statpage import stat_page
 from shmalloc.cli.target import ArenaArgument, attach, chosen
+from shmalloc.report.mbufs import NO_MBUFS, netstat_lines
 from shmalloc.report.page import write_page
+from shmalloc.report.table import Table
 from shmalloc.report.tables import cpu_table, type_table, zone_table
 
 _MOST_KEPT = 1024  # moments that a page draws; a longer course is thinned out
@@ -27,6 +29,7 @@ class Wanted:
 
     zones: bool
     cpus: bool
+    mbufs: bool
     types: bool
     human: bool
     as_json: bool
@@ -44,7 +47,8 @@ def stat(
     ] = None,
     zones: Annotated[bool, typer.Option("-z", help="Zones, as vmstat -z; the default.")] = False,
     cpus: Annotated[bool, typer.Option("-t", help="Figures of each CPU in each zone.")] = False,
-    types: Annotated[bool, typer.Option("-m", help="malloc types, as vmstat -m.")] = False,
+    mbufs: Annotated[bool, typer.Option("-m", "--mbufs", help="Mbufs, as netstat -m.")] = False,
+    types: Annotated[bool, typer.Option("-M", "--malloc", help="malloc types, as vmstat -m.")] = False,
     human: Annotated[bool, typer.Option("--human", "-H", help="Numbers with units: 64K, 1.5G.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, one a line with INTERVAL.")] = False,
     html: Annotated[
@@ -61,7 +65,7 @@ def stat(
         screen.usage(f"INTERVAL must be more than 0 seconds, not {interval:g}")
     if html is not None and not html.absolute().parent.is_dir():
         screen.usage(f"{html}: there is no directory {html.absolute().parent}")
-    wanted = Wanted(zones or not (cpus or types), cpus, types, human, as_json, interval is not None)
+    wanted = Wanted(zones or not (cpus or mbufs or types), cpus, mbufs, types, human, as_json, interval is not None)
     course: list[Snapshot] = []
     with attach(chosen(arena), read_only=True) as attached:
         try:
@@ -98,17 +102,22 @@ def _print(report: Snapshot, wanted: Wanted) -> None:
     if wanted.repeated:
         clock = time.strftime("%H:%M:%S", time.localtime(report.time_ns / 1e9))
         screen.say(f"# {clock} " + (f"last {report.span_s:.1f} s" if report.span_s else "since the arena was made"))
-    tables = []
+    tables: list[Table | tuple[str, ...]] = []
     if wanted.zones:
         tables.append(zone_table(report.zones, human=wanted.human))
     if wanted.cpus:
         tables.append(cpu_table(report.cpus, report.caches, report.zone_names, human=wanted.human))
+    if wanted.mbufs:
+        tables.append(netstat_lines(report.mbufs) if report.mbufs else (NO_MBUFS,))
     if wanted.types:
         tables.append(type_table(report.types, human=wanted.human))
     for place, table in enumerate(tables):
         if place:
             screen.say("")
-        screen.show(table)
+        if isinstance(table, Table):
+            screen.show(table)
+        else:
+            screen.show_lines(table)
     if wanted.repeated:
         screen.say("")
 
@@ -126,6 +135,8 @@ def _as_json(report: Snapshot, wanted: Wanted) -> dict[str, object]:
         names = report.zone_names
         value["cpus"] = [screen.plain(cpu) for cpu in report.cpus]
         value["cpu_zones"] = [{**screen.plain(cache), "zone_name": names.get(cache.zone)} for cache in report.caches]
+    if wanted.mbufs:
+        value["mbufs"] = screen.plain(report.mbufs) if report.mbufs else None
     if wanted.types:
         value["types"] = [screen.plain(kind) for kind in report.types]
     return value

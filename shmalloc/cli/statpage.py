@@ -12,6 +12,7 @@ from itertools import pairwise
 from shmalloc.cli.snapshot import Snapshot, between
 from shmalloc.report.amounts import human_bytes, human_count
 from shmalloc.report.figures import MOST_SERIES, bars, lines
+from shmalloc.report.mbufs import mbuf_facts
 from shmalloc.report.page import Section, render_page
 from shmalloc.report.tables import arena_facts, cpu_table, type_table, zone_table
 
@@ -41,6 +42,8 @@ def stat_page(totals: Sequence[Snapshot]) -> str:
     if len(totals) > 1:
         sections.append(_course(totals))
     sections.append(Section("CPUs", table=cpu_table(last.cpus, last.caches, last.zone_names)))
+    if last.mbufs is not None:
+        sections.append(Section("Mbufs", facts=mbuf_facts(last.mbufs)))
     if any(kind.requests for kind in last.types):
         sections.append(Section("malloc types", table=type_table(last.types)))
     return render_page(f"shmalloc: {last.name}", sections, lead=f"as it was at {when}")

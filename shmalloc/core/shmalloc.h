@@ -17,6 +17,7 @@ extern "C" {
 #include "malloc.h"
 #include "mbuf.h"
 #include "mbuf_cached.h"
+#include "mbuf_stats.h"
 #include "queue.h"
 #include "reap.h"
 #include "site.h"

@@ -98,6 +98,30 @@ def arena_statistics(Attachment at not None):
         s.as_version, s.as_owner_uid, s.as_creator_pid)
 
 
+cdef object mbuf_use(const sm_mb_use *u):
+    return FACE["MbufUse"](u.mu_item_bytes, u.mu_current, u.mu_cache, u.mu_total, u.mu_max, u.mu_denied, u.mu_delayed)
+
+
+def mbuf_statistics(Attachment at not None):
+    """MbufStatistics of the attached arena, None when nobody has made mbufs in it."""
+    cdef sm_mb_stats_t s
+    cdef sm_err err
+    cdef int i
+    at.need()
+    with nogil:
+        err = sm_mb_stats(at.a, &s)
+    if err == SM_NOT_FOUND:
+        return None
+    if err != SM_OK:
+        fail(at, err, {"subject": "arena"})
+    return FACE["MbufStatistics"](
+        mbuf_use(&s.nm_mbufs), mbuf_use(&s.nm_clusters), mbuf_use(&s.nm_packets), mbuf_use(&s.nm_jumbop),
+        mbuf_use(&s.nm_jumbo9), mbuf_use(&s.nm_jumbo16), mbuf_use(&s.nm_tags), mbuf_use(&s.nm_extrefs),
+        s.nm_bytes.by_current, s.nm_bytes.by_cache, s.nm_bytes.by_total, s.nm_drain_calls, s.nm_drained_ns,
+        s.nm_labels_made, s.nm_labels_ended, s.nm_labels_reaped, s.nm_label_mode, s.nm_maxusers,
+        tuple([s.nm_type[i] for i in range(MT_NTYPES)]), s.nm_type_unknown)
+
+
 def events(Attachment at not None, uint64_t after):
     """(seq, time_ns, kind, cpu, text) of the log's lines after number `after`, oldest first."""
     cdef sm_event_shm e

@@ -181,7 +181,9 @@ def test_a_pipe_gets_one_line_a_row_whatever_the_width(arena: Arena) -> None:
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-@pytest.mark.parametrize("command", ["stat -z -t -m", "check", "sysctl -d", "ls", "gc --dry-run"])
+@pytest.mark.parametrize(
+    "command", ["stat -z -t -m -M", "top --once -i 0.05", "check", "sysctl -d", "ls", "gc --dry-run"]
+)
 def test_nothing_is_wider_than_the_terminal(arena: Arena, columns: int, command: str) -> None:
     item = arena.malloc(100, type="a-type-with-a-long-name")
     name, *options = command.split()

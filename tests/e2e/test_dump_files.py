@@ -82,7 +82,9 @@ def test_every_command_reads_the_dump(dump: Path) -> None:
         ("check",): (0, "clean"),
         ("stat", "-z"): (0, "frame"),
         ("stat", "-t"): (0, "labour"),
-        ("stat", "-m"): (0, ""),
+        ("stat", "-m"): (0, "no mbufs"),
+        ("stat", "-M"): (0, ""),
+        ("top", "--once", "-i", "0.05"): (0, "labour"),
         ("locks",): (None, "ledger"),  # 1 when a holder's death, before the dump, is still unrepaired in it
         ("sysctl",): (0, "vm.uma.wss_ms"),
     }
@@ -102,9 +104,9 @@ def test_every_command_gives_the_dump_as_json(dump: Path) -> None:
     check = json.loads(shmalloc("check", dump, "--json").stdout)
     assert check["findings"] == []
     assert check["items"] > 0
-    stat = json.loads(shmalloc("stat", dump, "-z", "-t", "-m", "--json").stdout)
+    stat = json.loads(shmalloc("stat", dump, "-z", "-t", "-m", "-M", "--json").stdout)
     assert [zone["name"] for zone in stat["zones"]] == ["frame"]
-    assert {"cpus", "cpu_zones", "types"} <= stat.keys()
+    assert {"cpus", "cpu_zones", "mbufs", "types"} <= stat.keys()
     assert [lock["name"] for lock in json.loads(shmalloc("locks", dump, "--json").stdout)] == ["ledger"]
     assert json.loads(shmalloc("sysctl", dump, "--json").stdout)
 

@@ -1,6 +1,9 @@
 """What happened between two moments."""
 
+from dataclasses import replace
+
 from shmalloc.cli.snapshot import Snapshot, between
+from shmalloc.stats import MbufStatistics
 from unit.shmalloc.report import records
 
 
@@ -49,3 +52,16 @@ def test_requests_of_a_malloc_type_are_a_counter() -> None:
     route, new = between(before, after).types
     assert (route.requests, route.in_use, route.bytes) == (4, 3, 96)
     assert new.requests == 1
+
+
+def test_of_mbufs_only_what_was_denied_delayed_drained_and_labelled_is_a_counter() -> None:
+    def of(held: int, count: int) -> MbufStatistics:
+        use = records.mbuf_use(held, 5, max=64, item_bytes=256, denied=count, delayed=2 * count)
+        lines = dict.fromkeys(("mbufs", "clusters", "packets", "jumbop", "jumbo9", "jumbo16", "tags", "extrefs"), use)
+        counters = dict.fromkeys(("drain_calls", "labels_made", "labels_ended", "labels_reaped"), 3 * count)
+        return records.mbufs({1: held}, **lines, **counters, bytes_current=held, maxusers=32)
+
+    before, after = moment(1, mbufs=of(9, 10)), moment(2, mbufs=of(4, 17))
+    assert between(before, after).mbufs == replace(of(4, 7), bytes_current=4)
+    assert between(moment(1), after).mbufs == of(4, 17)
+    assert between(before, moment(2)).mbufs is None

@@ -41,16 +41,22 @@ def test_the_cpu_table_shows_this_process(run: Run, arena: Arena) -> None:
 
 def test_the_type_table_shows_malloc_types(run: Run, arena: Arena) -> None:
     item = arena.malloc(100, type="route")
-    heads, *rows = (line.split() for line in run("stat", arena.name, "-m").out.splitlines())
+    heads, *rows = (line.split() for line in run("stat", arena.name, "-M").out.splitlines())
     assert heads == ["Type", "InUse", "MemUse", "Requests", "Size(s)"]
     [row] = [cells for cells in rows if cells[0] == "route"]
     assert row == ["route", "1", "1K", "1", "112"]
     item.free()
 
 
+def test_an_arena_without_mbufs_says_so(run: Run, arena: Arena) -> None:
+    seen = run("stat", arena.name, "-m")
+    assert (seen.status, seen.out) == (0, "no mbufs in this arena\n")
+    assert arena.mbuf_statistics() is None
+
+
 def test_json_carries_the_whole_records_of_what_was_asked_for(run: Run, arena: Arena) -> None:
     item = arena.zone("frame").alloc()
-    value = json.loads(run("stat", arena.name, "--json", "-z", "-t", "-m").out)
+    value = json.loads(run("stat", arena.name, "--json", "-z", "-t", "-m", "-M").out)
     assert value["arena"] == arena.name
     assert value["statistics"]["uuid"] == f"{arena.uuid:016x}"
     [zone] = [zone for zone in value["zones"] if zone["name"] == "frame"]
@@ -60,6 +66,7 @@ def test_json_carries_the_whole_records_of_what_was_asked_for(run: Run, arena: A
     [cache] = [cache for cache in value["cpu_zones"] if cache["zone_name"] == "frame"]
     assert (cache["cpu"], cache["allocs"]) == (arena.cpu_id, 1)
     assert isinstance(value["types"], list)
+    assert value["mbufs"] is None
     assert "cpus" not in json.loads(run("stat", arena.name, "--json").out)
     item.free()
 
@@ -130,7 +137,7 @@ def test_a_page_into_nowhere_is_refused_before_anything_is_read(run: Run, arena:
 
 def test_looking_disturbs_nobody(run: Run, arena: Arena) -> None:
     before = (arena.statistics().attaches, [cpu.visits for cpu in arena.cpus()])
-    run("stat", arena.name, "-z", "-t", "-m")
+    run("stat", arena.name, "-z", "-t", "-m", "-M")
     assert (arena.statistics().attaches, [cpu.visits for cpu in arena.cpus()]) == before
 
 

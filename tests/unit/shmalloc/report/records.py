@@ -4,7 +4,15 @@ import dataclasses
 from typing import Any, TypeVar
 
 from shmalloc.registry import ArenaInfo
-from shmalloc.stats import ArenaStatistics, CpuStatistics, CpuZoneStatistics, TypeStatistics, ZoneStatistics
+from shmalloc.stats import (
+    ArenaStatistics,
+    CpuStatistics,
+    CpuZoneStatistics,
+    MbufStatistics,
+    MbufUse,
+    TypeStatistics,
+    ZoneStatistics,
+)
 
 T = TypeVar("T")
 _EMPTY: dict[str, Any] = {
@@ -16,6 +24,7 @@ _EMPTY: dict[str, Any] = {
     "tuple[int, ...]": (),
     "tuple[RecoveryReport, ...]": (),
     "State": "live",
+    "MbufUse": MbufUse(0, 0, 0, 0, 0, 0, 0),
 }
 
 
@@ -53,3 +62,14 @@ def arena(**fields: object) -> ArenaStatistics:
 
 def info(name: str, **fields: object) -> ArenaInfo:
     return blank(ArenaInfo, name=name, **fields)
+
+
+def mbuf_use(current: int, cache: int, **fields: int) -> MbufUse:
+    """One line: the total is the sum."""
+    return blank(MbufUse, current=current, cache=cache, total=current + cache, **fields)
+
+
+def mbufs(types: dict[int, int] | None = None, **fields: object) -> MbufStatistics:
+    """Figures of mbufs; types: mbufs in use by m_type."""
+    counts = tuple((types or {}).get(kind, 0) for kind in range(16))
+    return blank(MbufStatistics, types=counts, **{"jumbop": mbuf_use(0, 0, item_bytes=4096), **fields})
