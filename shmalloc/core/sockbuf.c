@@ -15,7 +15,7 @@
 #include "sockbuf_impl.h"
 
 enum sockbuf_step {
-    STEP_SOCKBUF_LOCK = 0x8a0,
+    STEP_SOCKBUF_LOCK = 0x8e0,
     STEP_SOCKBUF_FILLED,
     STEP_SOCKBUF_MADE,
     STEP_SOCKBUF_GOING,

@@ -17,10 +17,10 @@ cdef extern from *:
 
 
 def lock_classes():
-    """(name, rank, text) of the core's lock classes, in their order."""
+    """(name, rank, text) of the core's lock classes, the outermost first."""
     cdef int i
-    return tuple([(lock_rows[i].name.decode(), lock_rows[i].rank, lock_rows[i].text.decode())
-                  for i in range(SM_LC_COUNT)])
+    return tuple(sorted([(lock_rows[i].name.decode(), lock_rows[i].rank, lock_rows[i].text.decode())
+                         for i in range(SM_LC_COUNT)], key=lambda row: row[1]))
 
 
 def fault_points():

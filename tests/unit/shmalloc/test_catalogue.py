@@ -5,7 +5,7 @@ from shmalloc import Arena, _native
 
 def test_lock_classes_rank_from_the_outermost() -> None:
     classes = _native.lock_classes()
-    assert [name for name, _, _ in classes][:4] == ["quiesce", "admin", "keg", "page"]
+    assert [name for name, _, _ in classes][:5] == ["quiesce", "admin", "sockbuf", "keg", "page"]
     ranks = [rank for _, rank, _ in classes]
     assert ranks == sorted(set(ranks))
     assert all(text for _, _, text in classes)
