@@ -205,6 +205,10 @@ TEST(an_address_control_and_data_are_one_record) {
     EXPECT_OK(sbreceive(sb, 1000, SM_M_NOWAIT, &got));
     EXPECT_EQ(chain_bytes(mb, got, buffer, sizeof buffer), 6);
     EXPECT_OK(m_freem(mb, got));
+    EXPECT_OK(sbreceive(sb, 1, SM_M_NOWAIT, &got)); /* half of the control is control */
+    EXPECT_EQ(got->m_type, MT_CONTROL);
+    EXPECT_EQ(*mtod(mb, got), 'f');
+    EXPECT_OK(m_freem(mb, got));
     EXPECT_OK(sbdroprecord(sb));
     finish_sockbuf(sb);
 }
@@ -260,6 +264,19 @@ TEST(a_stream_keeps_no_packet_headers_and_a_received_header_says_what_follows) {
     EXPECT_EQ(got->m_pkthdr.ph_len, 104);
     EXPECT_TRUE(m_tag_locate(mb, got, 77, 1, NULL) == t);
     EXPECT_OK(m_freem(mb, got));
+    finish_sockbuf(sb);
+}
+
+TEST(nothing_is_merged_behind_the_end_of_a_record) {
+    struct sm_mb *mb = mbufs_of(h->h_arena);
+    struct sm_sockbuf *sb = make_sockbuf(mb, "s", 10000, 0);
+    struct mbuf *m = stream_chain(mb, 0, 10, 10);
+    m->m_flags |= M_EOR;
+    EXPECT_OK(sbappendstream(sb, m));
+    EXPECT_OK(sbappendstream(sb, stream_chain(mb, 10, 10, 10)));
+    EXPECT_EQ(mbufs_in(sb), 2);
+    EXPECT_EQ(m->m_flags & M_EOR, M_EOR);
+    EXPECT_EQ(m_len(m), 10);
     finish_sockbuf(sb);
 }
 

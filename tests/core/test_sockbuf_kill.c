@@ -9,7 +9,8 @@
 #include "sockbuf_fixture.h"
 
 #define FIRST 3000u /* bytes there before: records of 1000, 1000 and 1000 */
-#define EACH 300u
+#define SMALL 200u /* in mbufs of which no two fit into one */
+#define LARGE 1000u /* in one cluster */
 
 struct doomed {
     int64_t d_steps; /* crash points to pass before the one that kills */
@@ -62,7 +63,8 @@ struct outcome {
 };
 
 /* Kills the actor at its n-th step, for each n until it comes through, while this process reads. */
-static void sweep(struct harness *h, void (*act)(struct sm_sockbuf *sb), bool (*fits)(struct outcome o, bool died)) {
+static void sweep(struct harness *h, uint32_t each, void (*act)(struct sm_sockbuf *sb),
+                  bool (*fits)(struct outcome o, bool died)) {
     struct sm_arena *a = h->h_arena;
     struct sm_mb *mb = mbufs_of(a);
     struct sm_sockbuf *sb = make_sockbuf(mb, "s", 20000, 0);
@@ -72,7 +74,7 @@ static void sweep(struct harness *h, void (*act)(struct sm_sockbuf *sb), bool (*
     for (; killed; n++) {
         struct doomed d = {.d_steps = n, .d_act = act};
         for (uint64_t at = 0; at < FIRST; at += 1000) {
-            EXPECT_OK(sbappendrecord(sb, stream_chain(mb, at, 1000, EACH)));
+            EXPECT_OK(sbappendrecord(sb, stream_chain(mb, at, 1000, each)));
         }
         pid_t child = harness_fork(h, die_at_a_step, &d);
         while (!has_ended(child, &killed)) {
@@ -127,11 +129,11 @@ static void act_record(struct sm_sockbuf *sb) {
 }
 
 TEST(an_append_whose_process_dies_is_there_whole_or_not_at_all) {
-    sweep(h, act_append, all_or_nothing);
+    sweep(h, SMALL, act_append, all_or_nothing);
 }
 
 TEST(a_record_whose_process_dies_is_there_whole_or_not_at_all) {
-    sweep(h, act_record, all_or_nothing);
+    sweep(h, SMALL, act_record, all_or_nothing);
 }
 
 static void act_address(struct sm_sockbuf *sb) {
@@ -144,7 +146,7 @@ static void act_address(struct sm_sockbuf *sb) {
 }
 
 TEST(an_address_record_whose_process_dies_is_there_whole_or_not_at_all) {
-    sweep(h, act_address, all_or_nothing);
+    sweep(h, SMALL, act_address, all_or_nothing);
 }
 
 #define LITTLE 50u
@@ -157,7 +159,7 @@ static void act_merge(struct sm_sockbuf *sb) {
 }
 
 TEST(bytes_merged_into_the_tail_are_there_whole_or_not_at_all) {
-    sweep(h, act_merge, little_or_nothing);
+    sweep(h, LARGE, act_merge, little_or_nothing);
 }
 
 #define GONE 1234u
@@ -170,7 +172,8 @@ static void act_drop(struct sm_sockbuf *sb) {
 }
 
 TEST(a_drop_whose_process_dies_leaves_a_prefix_dropped) {
-    sweep(h, act_drop, prefix_gone);
+    sweep(h, SMALL, act_drop, prefix_gone);
+    sweep(h, LARGE, act_drop, prefix_gone);
 }
 
 static bool first_record_gone(struct outcome o, bool died) {
@@ -188,11 +191,11 @@ static void act_receive_record(struct sm_sockbuf *sb) {
 }
 
 TEST(a_record_is_dropped_or_received_whole_or_not_at_all) {
-    sweep(h, act_droprecord, first_record_gone);
+    sweep(h, SMALL, act_droprecord, first_record_gone);
 }
 
 TEST(a_record_whose_receiver_dies_went_whole_or_stayed) {
-    sweep(h, act_receive_record, first_record_gone);
+    sweep(h, SMALL, act_receive_record, first_record_gone);
 }
 
 static bool at_most_770_gone(struct outcome o, bool died) {
@@ -201,14 +204,14 @@ static bool at_most_770_gone(struct outcome o, bool died) {
 
 static void act_receive_pieces(struct sm_sockbuf *sb) {
     struct mbuf *m;
-    EXPECT_OK(sbreceive(sb, 550, SM_M_NOWAIT, &m)); /* cuts the second: shared */
+    EXPECT_OK(sbreceive(sb, 550, SM_M_NOWAIT, &m)); /* cuts the cluster: shared */
     EXPECT_OK(m_freem(sb->sb_mbufs, m));
-    EXPECT_OK(sbreceive(sb, 220, SM_M_NOWAIT, &m)); /* and the third: copied */
+    EXPECT_OK(sbreceive(sb, 220, SM_M_NOWAIT, &m)); /* and copied */
     EXPECT_OK(m_freem(sb->sb_mbufs, m));
 }
 
 TEST(pieces_whose_receiver_dies_are_a_prefix) {
-    sweep(h, act_receive_pieces, at_most_770_gone);
+    sweep(h, LARGE, act_receive_pieces, at_most_770_gone);
 }
 
 static bool flushed_from_the_front(struct outcome o, bool died) {
@@ -220,7 +223,7 @@ static void act_flush(struct sm_sockbuf *sb) {
 }
 
 TEST(a_flush_whose_process_dies_leaves_whole_records) {
-    sweep(h, act_flush, flushed_from_the_front);
+    sweep(h, SMALL, act_flush, flushed_from_the_front);
 }
 
 static bool untouched(struct outcome o, bool died) {
@@ -242,7 +245,7 @@ static void act_come_and_go(struct sm_sockbuf *sb) {
 }
 
 TEST(sockbufs_made_and_destroyed_by_the_dying_do_no_harm) {
-    sweep(h, act_come_and_go, untouched);
+    sweep(h, SMALL, act_come_and_go, untouched);
     struct sm_sockbuf *brief;
     EXPECT_ERR(sm_sockbuf_open(mbufs_of(h->h_arena), "brief", &brief), SM_NOT_FOUND);
 }
