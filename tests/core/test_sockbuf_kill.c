@@ -302,3 +302,85 @@ TEST(a_sleeper_gets_what_the_dead_appended) {
     EXPECT_GT(not_appended, 3);
     finish_sockbuf(sb);
 }
+
+/* ---- at random moments, from outside: between any two instructions */
+
+#define ROUNDS 60
+#define PLAYERS 3u
+
+struct parcel { /* at the head of each record: the stream's bytes from p_at on follow */
+    uint64_t p_at, p_bytes;
+};
+
+static void play_sender(struct harness *h, void *ctx) {
+    struct sm_arena *a = harness_attach(h, "sender");
+    struct sm_mb *mb = mbufs_of(a);
+    struct sm_sockbuf *sb = open_sockbuf(mb, "s");
+    uint64_t random = *(uint64_t *)ctx;
+    for (;;) {
+        struct parcel p = {harness_below(&random, 100000), harness_below(&random, 3000)};
+        struct mbuf *m = mbuf_with(mb, &p, sizeof p, MT_DATA, 0);
+        m->m_next = m_off(mb, stream_chain(mb, p.p_at, p.p_bytes, 1 + (uint32_t)harness_below(&random, 2048)));
+        enum sm_err err;
+        while ((err = sbappendrecord(sb, m)) == SM_FULL) {
+            EXPECT_OK(sbwait(sb, SB_SPACE, sizeof p + p.p_bytes, -1));
+        }
+        EXPECT_OK(err);
+    }
+}
+
+static void take_parcel(struct sm_sockbuf *sb) {
+    uint8_t bytes[4096];
+    struct parcel p;
+    struct mbuf *m;
+    enum sm_err err = sbreceive(sb, UINT64_MAX, SM_M_WAITOK, &m);
+    if (err == SM_EMPTY) {
+        return;
+    }
+    EXPECT_OK(err);
+    uint64_t len = chain_bytes(sb->sb_mbufs, m, bytes, sizeof bytes);
+    memcpy(&p, bytes, sizeof p);
+    EXPECT_EQ(len, sizeof p + p.p_bytes);
+    expect_stream(bytes + sizeof p, p.p_at, p.p_bytes);
+    EXPECT_OK(m_freem(sb->sb_mbufs, m));
+}
+
+static void play_receiver(struct harness *h, void *ctx) {
+    struct sm_arena *a = harness_attach(h, "receiver");
+    struct sm_sockbuf *sb = open_sockbuf(mbufs_of(a), "s");
+    (void)ctx;
+    for (;;) {
+        EXPECT_OK(sbwait(sb, SB_DATA, 0, -1));
+        take_parcel(sb);
+    }
+}
+
+TEST(records_stay_whole_while_senders_and_receivers_are_killed) {
+    struct sm_mb *mb = mbufs_of(h->h_arena);
+    struct sm_sockbuf *sb = make_sockbuf(mb, "s", 20000, 0);
+    uint64_t seed[PLAYERS];
+    pid_t player[PLAYERS];
+    for (uint32_t i = 0; i < PLAYERS; i++) {
+        seed[i] = harness_seed_of(h, i);
+        player[i] = harness_fork(h, i < 2 ? play_sender : play_receiver, &seed[i]);
+    }
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        uint32_t i = (uint32_t)harness_below(&h->h_random, PLAYERS);
+        for (uint64_t n = harness_below(&h->h_random, 20); n > 0; n--) {
+            EXPECT_OK(sbwait(sb, SB_DATA, 0, 20000000000ll)); /* they are at work, however often one dies */
+            take_parcel(sb);
+        }
+        harness_kill(h, player[i]);
+        seed[i] = harness_random(&h->h_random);
+        player[i] = harness_fork(h, i < 2 ? play_sender : play_receiver, &seed[i]);
+    }
+    for (uint32_t i = 0; i < PLAYERS; i++) {
+        harness_kill(h, player[i]);
+    }
+    EXPECT_OK(h->h_arena->a_recover(h->h_arena));
+    EXPECT_EQ(harness_findings(h->h_arena, true), 0);
+    while (sbused(sb) > 0) {
+        take_parcel(sb);
+    }
+    finish_sockbuf(sb);
+}
