@@ -171,7 +171,7 @@ void sm_walk_all(struct sm_walk *w) {
 /* ---------------------------------------------------------------- sockbufs */
 
 void sm_walk_sockbuf(struct sm_walk *w, struct sm_sockbuf_shm *sb, struct sm_sockbuf_sum *sum) {
-    uint64_t most = (w->w_arena->a_ctl->ctl_frontier << SM_PAGE_SHIFT) / MSIZE;
+    uint64_t most = (sm_load_rlx(&w->w_arena->a_ctl->ctl_frontier) << SM_PAGE_SHIFT) / MSIZE;
     struct sm_slab_ref s;
     *sum = (struct sm_sockbuf_sum){0};
     for (sm_off_t *record = &sb->sb_mb; *record != 0;) {
