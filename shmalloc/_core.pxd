@@ -31,7 +31,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     uint32_t SM_ARENA_DUMP, SM_SITE_NONE, SM_SITE_FULL, SM_SITE_TEXT
     int SM_NAME_BYTES, SM_CALLBACK_BYTES
     ctypedef enum sm_kind "enum sm_kind":
-        SM_FREE, SM_CACHED, SM_CONSTRUCTING, SM_HELD, SM_QUEUED, SM_TICKETED
+        SM_FREE, SM_CACHED, SM_CONSTRUCTING, SM_HELD, SM_QUEUED, SM_TICKETED, SM_ATTACHED
     sm_kind SM_ST_KIND(uint64_t word)
     uint32_t SM_ST_ZONE(uint64_t word)
     uint32_t SM_ST_CPU(uint64_t word)

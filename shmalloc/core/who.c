@@ -38,7 +38,9 @@ static int walk(const struct sm_check *c, const struct sm_check_slab *s, sm_who_
     for (uint32_t i = 0; i < s->s_items && rc == 0; i++) {
         uint64_t word = sm_load_acq(&s->s_words[i]);
         enum sm_kind kind = SM_ST_KIND(word);
-        if (kind != SM_HELD && kind != SM_QUEUED && kind != SM_TICKETED) {
+        /* A cluster is no more out than the mbufs that refer to it, and they are told. */
+        bool attached = kind == SM_ATTACHED && !(c->c_keg[s->s_keg].k_flags & SM_KEG_REFCNT);
+        if (kind != SM_HELD && kind != SM_QUEUED && kind != SM_TICKETED && !attached) {
             continue;
         }
         struct sm_who_item w = {

@@ -11,7 +11,7 @@ struct sm_who_item {
     uint64_t wi_bytes;  /* what its user asked for */
     int64_t wi_time_ns; /* CLOCK_REALTIME of the allocation; 0: not recorded */
     uint32_t wi_zone;   /* may be any number in a damaged arena */
-    uint32_t wi_kind;   /* SM_HELD, SM_QUEUED or SM_TICKETED */
+    uint32_t wi_kind;   /* SM_HELD, SM_QUEUED, SM_TICKETED or SM_ATTACHED */
     uint32_t wi_holder; /* CPU, SM_CPU_NONE: nobody's; of a QUEUED item the queue */
     uint32_t wi_gen;
     uint32_t wi_site;   /* SM_SITE_NONE: not recorded */

@@ -70,7 +70,8 @@ def who_rows(Attachment at not None, bint each):
         kind_name = who_name(at.a.a_types[type].ty_name, type, at.a.a_header.h_max_types) \
             if type < at.a.a_header.h_max_types else None
         h.h_item, h.h_gen, h.h_zone = item, gen, zone
-        out.append((name or f"#{zone}", "queued" if kind == SM_QUEUED else "held" if kind == SM_HELD else "in transit",
+        state = {SM_QUEUED: "queued", SM_HELD: "held", SM_ATTACHED: "attached"}.get(kind, "in transit")
+        out.append((name or f"#{zone}", state,
                     None if kind == SM_QUEUED or holder == SM_CPU_NONE else holder,
                     (queue or f"#{holder}") if kind == SM_QUEUED else None, texts[site], pid or None, kind_name, traced,
                     count, nbytes, oldest, item, handle_int(h)))

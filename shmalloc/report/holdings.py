@@ -26,7 +26,7 @@ def holder(group: Holding) -> str:
     if group.queue is not None:
         return f"queue {group.queue}"
     if group.cpu is None:
-        return "nobody" if group.state == "held" else "in transit"
+        return "nobody" if group.state in ("held", None) else str(group.state)
     facts = [f"pid {group.pid}"] if group.pid is not None else []
     facts.append(f"cpu {group.cpu}" + (", dead" if group.alive is False else ""))
     name = f"{group.process} " if group.process else ""

@@ -11,7 +11,20 @@ import msgspec
 
 from workloads.bench.build import Unavailable, build_program, find_compiler, pkg_config
 from workloads.bench.targets import (
-    BARE_ZONE, BULK, CLGET, COPYPACKET, DPDK, GETCL, GLIBC, INLINE, INTOLERANT, PAUSE, PAUSE_P99, PKTMBUF, WAIT, WAIT_P99,
+    BARE_ZONE,
+    BULK,
+    CLGET,
+    COPYPACKET,
+    DPDK,
+    GETCL,
+    GLIBC,
+    INLINE,
+    INTOLERANT,
+    PAUSE,
+    PAUSE_P99,
+    PKTMBUF,
+    WAIT,
+    WAIT_P99,
 )  # fmt: skip
 
 
