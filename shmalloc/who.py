@@ -31,10 +31,11 @@ class Holding:
 
     state: "held" by a process, "queued", "in transit" under a ticket, or "attached": in a sockbuf, or behind the head
     of a packet that travels. cpu, pid, process, alive: the holder, or the sender of what is in transit; all None for
-    what nobody holds (kept from a process that is gone); alive is None in a dump, which cannot tell. queue: where it is queued. type: malloc's. site: "path:line function", innermost first, or
-    what the loader calls a C caller; None: not recorded. allocated_by: pid of the process that allocated them. traced:
-    whether their zone records sites. bytes: as asked for. oldest_s: age of the oldest in seconds, None: not recorded.
-    With who(by=...) fields that the group has not in common are None.
+    what nobody holds (kept from a process that is gone); alive is None in a dump, which cannot tell. queue: where it
+    is queued. type: malloc's. site: "path:line function", innermost first, or what the loader calls a C caller; None:
+    not recorded. allocated_by: pid of the process that allocated them. traced: whether their zone records sites.
+    bytes: as asked for. oldest_s: age of the oldest in seconds, None: not recorded. With who(by=...) fields that the
+    group has not in common are None.
     """
 
     state: str | None
