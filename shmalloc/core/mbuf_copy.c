@@ -1,7 +1,7 @@
 /* mbuf_copy.c - copies of chains, which share their storage or not, and of packet headers. Takes no lock. After
  * uipc_mbuf.c; but M_RDONLY stays with the storage that it speaks of and does not travel with a header.
  *
- * Crash windows of m_move_pkthdr (one operation; the CPU is dead, and both headers are freed or kept):
+ * Crash windows of m_move_pkthdr (one operation; the CPU is dead, and both mbufs are freed):
  *   the tags in neither header    unreached: freed
  *   the tags in `to`, `from` still a header, without tags
  */
