@@ -4,6 +4,7 @@
 
 #ifdef __cplusplus
 #define _Static_assert static_assert
+#define _Alignas alignas
 extern "C" {
 #endif
 
@@ -31,6 +32,7 @@ extern "C" {
 #ifdef __cplusplus
 }
 #undef _Static_assert
+#undef _Alignas
 #endif
 
 #endif

@@ -37,7 +37,7 @@ def test_an_example_of_the_python_api_runs_as_it_stands(example: str, tmp_path: 
 
 def test_both_pages_have_examples() -> None:
     assert len(EXAMPLES) >= 8
-    assert {command for command, _ in COMMANDS} == {"ls", "stat", "who", "check", "gc", "locks", "sysctl"}
+    assert {command for command, _ in COMMANDS} == {"ls", "stat", "top", "who", "check", "gc", "locks", "sysctl"}
 
 
 @pytest.mark.parametrize("command", sorted({command for command, _ in COMMANDS}))

@@ -102,7 +102,7 @@ def shmalloc(*arguments: str | Path) -> str:
     return done.stdout
 
 
-def test_stat_m_shows_what_a_stopped_process_holds(arena: Arena, at_work: Work) -> None:
+def test_stat_m_shows_what_a_stopped_process_holds(arena: Arena, at_work: Work, tmp_path: Path) -> None:
     worker = at_work(37)
     worker.send_signal(signal.SIGSTOP)  # at a packet in use or between two
     lines = shmalloc("stat", arena.name, "-m").splitlines()
@@ -127,6 +127,8 @@ def test_stat_m_shows_what_a_stopped_process_holds(arena: Arena, at_work: Work) 
     assert value["types"][14] == 2
     assert value["types"][1] in (37, 38)
     assert value["bytes_current"] == 256 * mbufs[0] + 2048 * clusters[0] + 2 * 4096
+    shmalloc("stat", arena.name, "--html", tmp_path / "page.html")
+    assert "mbuf clusters in use (current/cache/total/max)" in (tmp_path / "page.html").read_text()
     worker.send_signal(signal.SIGCONT)
     leave(worker)
     after = arena.mbuf_statistics()
