@@ -21,8 +21,8 @@ struct sm_mb {
     struct sm_zone *mb_zone[SM_MBZ_COUNT];
     enum sm_err mb_err;      /* why the last call failed */
     uint64_t mb_first;       /* data region: lowest offset of an mbuf */
-    uint64_t mb_meta, mb_meta_bytes; /* where reference counters of clusters are */
-    uint32_t mb_policy_gen;  /* of the policies below; mac.c */
+    uint64_t mb_meta, mb_counts; /* offsets of the meta region, and of a cluster's counter 0 in a state block of it */
+    uint32_t mb_policy_gen; /* of the policies below; mac.c */
     uint32_t mb_policy_live; /* bit i: there is a policy i */
     uint32_t mb_policy_lost; /* bit i: it has a callback that this process cannot find */
     uint32_t mb_policy_inside; /* policies' callbacks now running */
@@ -40,7 +40,7 @@ struct
     sm_mb_params { /* 0 takes the default: maxusers from physical memory, nmbclusters from maxusers, the rest from it */
     uint32_t mp_maxusers;
     int64_t mp_nmbclusters, mp_nmbjumbop, mp_nmbjumbo9, mp_nmbjumbo16; /* -1: no limit */
-    uint32_t mp_zone_flags; /* SM_ZONE_TRACE and the like for every zone made here */
+    uint32_t mp_zone_flags; /* SM_ZONE_TRACE, SM_ZONE_NOFREE: for every zone made here */
 };
 /* Finds the mbufs of the arena or makes them; safe in every process at once. The handle lives as long as the
  * attachment. p is looked at only by the one that makes them; NULL: defaults. */

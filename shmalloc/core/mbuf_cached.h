@@ -57,12 +57,21 @@ static inline bool sm_mb_put(struct mbuf *m, struct sm_zone *z) {
     return sm_cache_free_raw(z, m, word);
 }
 
-/* Does nobody else refer to its cluster? What an overrun may have left in me_cnt is only read, and only where counters
- * are: it decides between fast and slow, no more. Acquire: pairs with the release of the reference given up last. */
-static inline bool sm_mb_counter_one(const struct sm_mb *mb, const struct mbuf *m) {
-    uint64_t at = m->m_ext.me_cnt - mb->mb_meta;
-    return sm_likely(at < mb->mb_meta_bytes) && sm_likely(at % 4 == 0) &&
-           sm_load_acq((const uint32_t *)(const void *)(mb->mb_base + m->m_ext.me_cnt)) == 1;
+/* Is its storage a cluster that nobody else refers to? What an mbuf says about itself may have been overrun: buffer, size
+ * and counter must be those of one cluster, by the page directory, or the mbuf goes the slow way. Acquire: pairs with the
+ * release of the reference given up last. */
+static inline bool sm_mb_own_cluster(const struct sm_mb *mb, const struct mbuf *m) {
+    const struct sm_zone *z = mb->mb_zone[SM_MBZ_CLUSTER];
+    const uint64_t d = m->m_ext.me_buf - mb->mb_first;
+    if (sm_unlikely(d >= z->z_data_bytes)) {
+        return false;
+    }
+    const uint64_t e = sm_load_rlx(&z->z_pagedir[d >> SM_PAGE_SHIFT]);
+    const uint64_t in = (d & (SM_PAGE - 1)) + ((uint64_t)SM_PG_IDX(e) << SM_PAGE_SHIFT);
+    const uint64_t count = mb->mb_counts + (uint64_t)SM_PG_BLK(e) * SM_BLOCK_UNIT + in / MCLBYTES * sizeof(uint32_t);
+    return sm_likely((uint16_t)e == z->z_page_match) && sm_likely(in % MCLBYTES == 0) &&
+           sm_likely(m->m_ext.me_cnt == count) && sm_likely(m->m_ext.me_size == MCLBYTES) &&
+           sm_load_acq((const uint32_t *)(const void *)(mb->mb_base + count)) == 1;
 }
 
 /* m_free of one mbuf without tags, with no storage or with its own cluster alone. False: nothing happened. */
@@ -74,7 +83,7 @@ static inline bool m_free_cached(struct sm_mb *mb, struct mbuf *m) {
     if (!(flags & M_EXT)) {
         return sm_mb_put(m, mb->mb_zone[SM_MBZ_MBUF]);
     }
-    return m->m_ext.me_type == EXT_PACKET && sm_likely(sm_mb_counter_one(mb, m)) &&
+    return m->m_ext.me_type == EXT_PACKET && sm_likely(sm_mb_own_cluster(mb, m)) &&
            sm_mb_put(m, mb->mb_zone[SM_MBZ_PACKET]);
 }
 

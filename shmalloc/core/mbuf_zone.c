@@ -316,7 +316,6 @@ static enum sm_err handle_new(struct sm_arena *a, struct sm_mb_shm *shm, struct 
     mb->mb_base = a->a_base;
     mb->mb_first = a->a_data_off;
     mb->mb_meta = sm_off_of(a, a->a_meta);
-    mb->mb_meta_bytes = a->a_data_off - mb->mb_meta;
     *out = mb;
     return SM_OK;
 }
@@ -337,6 +336,9 @@ static enum sm_err find(struct sm_arena *a, struct sm_mb **out) {
         if (err == SM_OK && mb->mb_zone[i]->z_item_bytes != plans[i].p_bytes) {
             err = SM_CORRUPT;
         }
+    }
+    if (err == SM_OK) {
+        mb->mb_counts = mb->mb_meta + mb->mb_zone[SM_MBZ_CLUSTER]->z_keg->k_aux_off;
     }
     if (err == SM_OK && a->a_mb == NULL) { /* a callback's resolution may have come here first */
         a->a_mb = mb;
@@ -370,6 +372,9 @@ enum sm_err sm_mb_open(struct sm_arena *a, const struct sm_mb_params *p, struct 
         return SM_UNSUPPORTED;
     }
     p = p ? p : &defaults;
+    if (p->mp_zone_flags & ~(SM_ZONE_TRACE | SM_ZONE_NOFREE)) {
+        return SM_INVALID; /* what else a zone may be, mbufs are not: kept, filled, fenced by canaries */
+    }
     if ((err = sm_arena_region(a, SM_MB_REGION, sizeof(struct sm_mb_shm), SM_MB_VERSION, &mem)) != SM_OK ||
         (err = handle_new(a, mem, &mb)) != SM_OK) {
         return err;

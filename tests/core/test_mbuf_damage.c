@@ -333,3 +333,39 @@ TEST(what_another_cpu_holds_is_not_changed_nor_freed) {
     EXPECT_EQ(mb->mb_err, SM_NOT_OWNER);
     EXPECT_OK(m_freem(other, theirs));
 }
+
+/* The inline free believes nothing that an overrun may have written. */
+TEST(a_packet_mbuf_whose_storage_was_overrun_is_never_cached_with_it) {
+    struct sm_mb *mb = mbufs(h);
+    struct mbuf *good = m_getcl(mb, SM_M_NOWAIT, MT_DATA, M_PKTHDR);
+    EXPECT_TRUE(good != NULL);
+    const sm_off_t buffers[] = {1ull << 39, mb->mb_first - MCLBYTES, good->m_ext.me_buf + 16, m_off(mb, good)};
+    for (size_t i = 0; i < sizeof buffers / sizeof buffers[0] + 2; i++) {
+        struct mbuf *m = m_getcl(mb, SM_M_NOWAIT, MT_DATA, M_PKTHDR), saved = *m;
+        if (i < sizeof buffers / sizeof buffers[0]) {
+            m->m_ext.me_buf = buffers[i];
+        } else if (i == sizeof buffers / sizeof buffers[0]) {
+            m->m_ext.me_buf = good->m_ext.me_buf; /* another's, with its own counter */
+        } else {
+            m->m_ext.me_size = 1u << 20;
+        }
+        EXPECT_TRUE(!m_free_cached(mb, m));
+        *m = saved;
+        EXPECT_OK(m_freem(mb, m));
+        struct mbuf *again = m_getcl(mb, SM_M_NOWAIT, MT_DATA, M_PKTHDR);
+        EXPECT_EQ(m_refcnt(mb, again), 1);
+        EXPECT_EQ(again->m_ext.me_size, MCLBYTES);
+        EXPECT_OK(m_freem(mb, again));
+    }
+    EXPECT_OK(m_freem(mb, good));
+}
+
+TEST(zones_of_mbufs_are_not_kept_filled_or_fenced) {
+    const uint32_t refused[] = {SM_ZONE_KEEP, SM_ZONE_TRASH, SM_ZONE_REDZONE, SM_ZONE_REFCNT};
+    struct sm_mb *mb;
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        const struct sm_mb_params p = {.mp_zone_flags = refused[i]};
+        EXPECT_ERR(sm_mb_open(h->h_arena, &p, &mb), SM_INVALID);
+    }
+    EXPECT_ERR(sm_mb_find(h->h_arena, &mb), SM_NOT_FOUND);
+}
