@@ -32,9 +32,13 @@ static void bad(const struct sm_walk *w, sm_off_t from, const char *text) {
     }
 }
 
+/* A damaged keg may say that items begin anywhere; no more than MSIZE bytes of ours are looked into. */
+static bool sane(const struct sm_walk *w, sm_off_t off) {
+    return off >= w->w_arena->a_data_off && off <= w->w_arena->a_bytes - MSIZE && off % SM_MIN_ITEM == 0;
+}
+
 static bool find(const struct sm_walk *w, sm_off_t off, uint32_t keg, struct sm_slab_ref *s) {
-    return off >= w->w_arena->a_data_off && off < w->w_arena->a_bytes && sm_slab_find(w->w_arena, off, s) == SM_OK &&
-           s->sr_keg == keg;
+    return sane(w, off) && sm_slab_find(w->w_arena, off, s) == SM_OK && s->sr_keg == keg;
 }
 
 static bool attached(const struct sm_slab_ref *s) {
@@ -141,6 +145,9 @@ static int walk_slab(const struct sm_slab_ref *s, void *ctx) {
             continue;
         }
         sm_off_t off = sm_slab_item(w->w_arena, s, i);
+        if (!sane(w, off)) {
+            continue;
+        }
         struct mbuf *m = sm_at(w->w_arena, off);
         reach_parts(w, m, off);
         /* A private chain's neighbours are HELD and roots themselves. */
@@ -243,6 +250,9 @@ static int labels_slab(const struct sm_slab_ref *s, void *ctx) {
     }
     for (uint32_t i = 0; i < w->w_arena->a_kegs[s->sr_keg].k_items; i++) {
         enum sm_kind kind = SM_ST_KIND(sm_load_rlx(&s->sr_words[i]));
+        if (!sane(w, sm_slab_item(w->w_arena, s, i))) {
+            continue;
+        }
         struct m_tag *t = sm_at(w->w_arena, sm_slab_item(w->w_arena, s, i));
         struct mac_label *l = (struct mac_label *)(void *)t->t_data;
         if (t->t_cookie != MTAG_ABI_COMPAT || t->t_id != PACKET_TAG_MACLABEL ||

@@ -17,7 +17,8 @@ static bool slab_fill(const struct sm_arena *a, uint32_t page, uint64_t e, struc
         k->k_words_off + (uint64_t)k->k_items * 8 > k->k_block_bytes ||
         (k->k_aux_off != 0 && k->k_aux_off + (uint64_t)k->k_items * 4 > k->k_block_bytes) ||
         (k->k_flags & SM_KEG_OFFPAGE ? k->k_hdr_off > k->k_block_bytes - sizeof(struct sm_slab_shm)
-                                     : k->k_hdr_off > slab_bytes - sizeof(struct sm_slab_shm))) {
+                                     : k->k_hdr_off > slab_bytes - sizeof(struct sm_slab_shm)) ||
+        k->k_words_off % 8 != 0 || k->k_aux_off % 4 != 0 || k->k_hdr_off % 4 != 0) {
         return false;
     }
     uint8_t *mem = sm_block_mem(a, block);
