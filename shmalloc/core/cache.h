@@ -164,32 +164,41 @@ static inline uint64_t *sm_cache_word(const struct sm_zone *z, const void *mem) 
     return sm_cache_word_below(z, mem, z->z_data_bytes, z->z_stride);
 }
 
-/* The body of a free, inside an operation of this CPU: the word must have the low half `low`; delta takes it to CACHED of
- * the next generation. False: go slow, which finds out why: not held by this CPU, no room, sleepers.
+/* A place above the alloc bucket's entries; it changes places with the other, empty one when it is full. False: none.
  * Sleepers need no look here: while a keg has any, no cache on it has a bucket (see zone_limit.c). */
-static inline bool sm_cache_give_at(uint8_t *base, struct sm_zone *z, uint32_t low, uint64_t delta, sm_off_t item,
-                                    uint64_t *word) {
-    struct sm_cache_shm *c = z->z_cache;
-    uint64_t st = sm_cache_state(word, low);
-    if (sm_unlikely((uint32_t)st != low)) {
-        return false;
-    }
-    uint32_t n = c->c_alloc_n;
-    if (sm_unlikely(n >= c->c_size)) {
+static inline bool sm_cache_room(struct sm_cache_shm *c) {
+    if (sm_unlikely(c->c_alloc_n >= c->c_size)) {
         if (c->c_free == 0 || c->c_free_n != 0) {
             return false;
         }
         sm_cache_swap(c);
-        n = 0;
     }
+    return true;
+}
+
+/* With room, inside an operation: the item, this CPU's, is listed and its word becomes `next`. */
+static inline void sm_cache_list(uint8_t *base, struct sm_cache_shm *c, sm_off_t item, uint64_t *word, uint64_t next) {
+    const uint32_t n = c->c_alloc_n;
     struct sm_entry *e = sm_cache_entry_at(base, c, n);
     e->e_item = item;
     e->e_word = (sm_off_t)((uint8_t *)word - base);
     sm_compiler_barrier();
-    sm_cache_become(word, st + delta);
+    sm_cache_become(word, next);
     sm_compiler_barrier();
     sm_store_rlx(&c->c_alloc_n, n + 1);
     sm_bump(&c->c_frees, 1);
+}
+
+/* The body of a free, inside an operation of this CPU: the word must have the low half `low`; delta takes it to CACHED of
+ * the next generation. False: go slow, which finds out why: not held by this CPU, no room, sleepers. */
+static inline bool sm_cache_give_at(uint8_t *base, struct sm_zone *z, uint32_t low, uint64_t delta, sm_off_t item,
+                                    uint64_t *word) {
+    struct sm_cache_shm *c = z->z_cache;
+    const uint64_t st = sm_cache_state(word, low);
+    if (sm_unlikely((uint32_t)st != low) || sm_unlikely(!sm_cache_room(c))) {
+        return false;
+    }
+    sm_cache_list(base, c, item, word, st + delta);
     return true;
 }
 

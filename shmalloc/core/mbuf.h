@@ -22,6 +22,7 @@ struct sm_mb {
     enum sm_err mb_err;      /* why the last call failed */
     uint64_t mb_first;       /* data region: lowest offset of an mbuf */
     uint64_t mb_meta, mb_counts; /* offsets of the meta region, and of a cluster's counter 0 in a state block of it */
+    uint16_t mb_cluster_match; /* low half of a page entry of the clusters' keg */
     uint32_t mb_policy_gen; /* of the policies below; mac.c */
     uint32_t mb_policy_live; /* bit i: there is a policy i */
     uint32_t mb_policy_lost; /* bit i: it has a callback that this process cannot find */

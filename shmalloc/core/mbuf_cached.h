@@ -47,44 +47,59 @@ static inline struct mbuf *m_getcl_cached(struct sm_mb *mb, int type, uint32_t f
     return m;
 }
 
-/* Into the cache of zone z, when nothing hangs on it. The word was seen to be HELD by this CPU: nobody else changes it. */
+/* Into the cache of zone z, when nothing hangs on it. */
 static inline bool sm_mb_put(struct mbuf *m, struct sm_zone *z) {
-    uint64_t *word = sm_cache_word_below(z, m, z->z_raw_bytes, MSIZE);
-    if (sm_unlikely(word == NULL) || sm_unlikely((uint32_t)sm_load_rlx(word) != z->z_low_held)) {
+    const uint64_t stride_held = z->z_stride_held;
+    uint64_t *word = sm_cache_word_below(z, m, z->z_raw_bytes, (uint32_t)stride_held);
+    struct sm_cpu_shm *cpu = z->z_raw_cpu;
+    uint8_t *const base = z->z_base;
+    bool done = false;
+    if (sm_unlikely(word == NULL)) {
         return false;
     }
-    m->m_next = 0; /* I18: nothing in a cache reaches anything but its own cluster */
-    return sm_cache_free_raw(z, m, word);
+    sm_cache_say(cpu, SM_OPWORD(SM_OP_FREE, 0, 0));
+    sm_compiler_barrier(); /* pairs with membarrier in quiesce.c */
+    if (sm_cache_unclaimed(cpu)) {
+        struct sm_cache_shm *c = z->z_cache;
+        const uint64_t st = sm_cache_state(word, stride_held >> 32);
+        if (sm_likely((uint32_t)st == (uint32_t)(stride_held >> 32)) && sm_likely(sm_cache_room(c))) {
+            m->m_next = 0; /* I18: nothing in a cache reaches anything but its own cluster */
+            sm_cache_list(base, c, (sm_off_t)((uint8_t *)m - base), word, st + SM_ST_FREE_DELTA);
+            done = true;
+        }
+    }
+    sm_cache_done(cpu);
+    return done;
 }
 
 /* Is its storage a cluster that nobody else refers to? What an mbuf says about itself may have been overrun: buffer, size
  * and counter must be those of one cluster, by the page directory, or the mbuf goes the slow way. Acquire: pairs with the
  * release of the reference given up last. */
-static inline bool sm_mb_own_cluster(const struct sm_mb *mb, const struct mbuf *m) {
-    const struct sm_zone *z = mb->mb_zone[SM_MBZ_CLUSTER];
+static inline bool sm_mb_own_cluster(const struct sm_mb *mb, const struct mbuf *m, const struct sm_zone *z) {
     const uint64_t d = m->m_ext.me_buf - mb->mb_first;
-    if (sm_unlikely(d >= z->z_data_bytes)) {
+    if (sm_unlikely(d >= z->z_raw_bytes)) { /* the directory is committed as far for one zone as for another */
         return false;
     }
     const uint64_t e = sm_load_rlx(&z->z_pagedir[d >> SM_PAGE_SHIFT]);
     const uint64_t in = (d & (SM_PAGE - 1)) + ((uint64_t)SM_PG_IDX(e) << SM_PAGE_SHIFT);
     const uint64_t count = mb->mb_counts + (uint64_t)SM_PG_BLK(e) * SM_BLOCK_UNIT + in / MCLBYTES * sizeof(uint32_t);
-    return sm_likely((uint16_t)e == z->z_page_match) && sm_likely(in % MCLBYTES == 0) &&
-           sm_likely(m->m_ext.me_cnt == count) && sm_likely(m->m_ext.me_size == MCLBYTES) &&
+    return sm_likely((uint16_t)e == mb->mb_cluster_match) && sm_likely(in % MCLBYTES == 0) &&
+           sm_likely(m->m_ext.me_cnt == count) &&
            sm_load_acq((const uint32_t *)(const void *)(mb->mb_base + count)) == 1;
 }
 
 /* m_free of one mbuf without tags, with no storage or with its own cluster alone. False: nothing happened. */
 static inline bool m_free_cached(struct sm_mb *mb, struct mbuf *m) {
-    uint32_t flags = m->m_flags;
+    const uint32_t flags = m->m_flags;
     if (flags & M_PKTHDR && sm_unlikely(m->m_pkthdr.ph_tags != 0)) {
         return false;
     }
     if (!(flags & M_EXT)) {
         return sm_mb_put(m, mb->mb_zone[SM_MBZ_MBUF]);
     }
-    return m->m_ext.me_type == EXT_PACKET && sm_likely(sm_mb_own_cluster(mb, m)) &&
-           sm_mb_put(m, mb->mb_zone[SM_MBZ_PACKET]);
+    struct sm_zone *z = mb->mb_zone[SM_MBZ_PACKET];
+    return m->m_ext.me_type == EXT_PACKET && m->m_ext.me_size == MCLBYTES && sm_likely(sm_mb_own_cluster(mb, m, z)) &&
+           sm_mb_put(m, z);
 }
 
 #endif

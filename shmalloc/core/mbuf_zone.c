@@ -338,6 +338,7 @@ static enum sm_err find(struct sm_arena *a, struct sm_mb **out) {
         }
     }
     if (err == SM_OK) {
+        mb->mb_cluster_match = mb->mb_zone[SM_MBZ_CLUSTER]->z_page_match;
         mb->mb_counts = mb->mb_meta + mb->mb_zone[SM_MBZ_CLUSTER]->z_keg->k_aux_off;
     }
     if (err == SM_OK && a->a_mb == NULL) { /* a callback's resolution may have come here first */
