@@ -30,12 +30,18 @@ from shmalloc.flags import (
     RECLAIM_DRAIN_CPU,
     RECLAIM_TRIM,
 )
-from shmalloc.handles import adopt_item, reopen_lock, reopen_queue, reopen_zone
+from shmalloc.handles import adopt_item, reopen_lock, reopen_mbufs, reopen_queue, reopen_sockbuf, reopen_zone
 from shmalloc.item import Item, RefCount
 from shmalloc.locks import Condition, Mutex, RWLock, Semaphore, SxLock
+from shmalloc.mac import Mac, MacPolicy, MacStatistics, MacTestCounters
+from shmalloc.mbuf import Mbuf, Mbufq, Mbufs, MbufView, MTag, Pkthdr, maxusers
+from shmalloc.mbuf_flags import *  # noqa: F403
+from shmalloc.mbuf_flags import __all__ as _mbuf_names
+from shmalloc.mbuf_stats import MbufPool, MbufStatistics
 from shmalloc.queue import Queue
 from shmalloc.recovery import DeadCpu, DumpReport, RecoveryReport
 from shmalloc.sites import own_code, site_text
+from shmalloc.sockbuf import Sockbuf
 from shmalloc.stats import (
     ArenaStatistics,
     CheckReport,
@@ -81,9 +87,20 @@ __all__ = [
     "Holding",
     "Item",
     "LockStatistics",
-    "MbufStatistics",
     "MbufUse",
+    "MTag",
+    "Mac",
+    "MacPolicy",
+    "MacStatistics",
+    "MacTestCounters",
+    "Mbuf",
+    "MbufPool",
+    "MbufStatistics",
+    "MbufView",
+    "Mbufq",
+    "Mbufs",
     "Mutex",
+    "Pkthdr",
     "Queue",
     "QueueStatistics",
     "RecoveryReport",
@@ -92,6 +109,7 @@ __all__ = [
     "RefCount",
     "SecondaryZone",
     "Semaphore",
+    "Sockbuf",
     "SxLock",
     "Supervisor",
     "Sysctl",
@@ -100,7 +118,9 @@ __all__ = [
     "TypeStatistics",
     "Zone",
     "ZoneStatistics",
+    "maxusers",
     *_error_names,
+    *_mbuf_names,
 ]
 
 _native.bind(
@@ -116,6 +136,10 @@ _native.bind(
     zone=Zone,
     secondary_zone=SecondaryZone,
     queue=Queue,
+    reopen_mbufs=reopen_mbufs,
+    mbufs=Mbufs,
+    reopen_sockbuf=reopen_sockbuf,
+    sockbuf=Sockbuf,
     reopen_lock=reopen_lock,
     mutex=Mutex,
     rwlock=RWLock,

@@ -27,7 +27,8 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     uint32_t SM_LAYOUT_VERSION, SM_ZONE_FREE, SM_ZONE_LIVE, SM_CB_ABSENT, SM_CB_NATIVE, SM_CB_NAMED
     uint32_t SM_ZONE_REFCNT, SM_ZONE_SECONDARY, SM_ZONE_NOBUCKET, SM_ZONE_MAXBUCKET, SM_ZONE_OFFPAGE, SM_ZONE_NOFREE
     uint32_t SM_ZONE_MALLOC, SM_ZONE_RUNS, SM_ZONE_TRASH, SM_ZONE_REDZONE, SM_ZONE_KEEP, SM_ZONE_INTERNAL
-    uint32_t SM_ZONE_ZINIT, SM_ZONE_TRACE, SM_ZONE_USER_FLAGS, SM_CPU_NONE, SM_ARENA_FENCED, SM_ARENA_TRACE
+    uint32_t SM_ZONE_ZINIT, SM_ZONE_TRACE, SM_ZONE_MBUF, SM_ZONE_USER_FLAGS
+    uint32_t SM_CPU_NONE, SM_ARENA_FENCED, SM_ARENA_TRACE
     uint32_t SM_ARENA_DUMP, SM_SITE_NONE, SM_SITE_FULL, SM_SITE_TEXT
     int SM_NAME_BYTES, SM_CALLBACK_BYTES
     ctypedef enum sm_kind "enum sm_kind":
@@ -38,6 +39,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     uint32_t SM_ST_GEN(uint64_t word)
     ctypedef enum sm_callback_slot "enum sm_callback_slot":
         SM_CB_CTOR, SM_CB_DTOR, SM_CB_INIT, SM_CB_FINI, SM_CB_MAXACTION, SM_CB_SLOTS
+        SM_CB_EXTFREE, SM_CB_DRAIN, SM_CB_MAC_INIT, SM_CB_MAC_DESTROY, SM_CB_MAC_COPY
     cdef struct sm_callback_shm:
         uint32_t cb_kind
         char *cb_name
@@ -145,7 +147,9 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         uint32_t z_low_held
         bint z_plain
         sm_cpu_shm *z_fast_cpu
-        uint64_t z_fast_bytes
+        sm_cpu_shm *z_inline_cpu
+        sm_cpu_shm *z_raw_cpu
+        uint64_t z_fast_bytes, z_raw_bytes, z_data_bytes
         uint32_t z_item_off, z_item_bytes
         sm_arena *z_arena
         sm_zone_shm *z_shm
@@ -206,6 +210,191 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     uint64_t sm_queue_length(const sm_queue *q)
     uint64_t sm_queue_depth(const sm_queue *q)
     const sm_queue_shm *sm_queue_shared(const sm_queue *q)
+
+    # ---- layout_mbuf.h
+    uint32_t MSIZE, MLEN, MHLEN, MINCLSIZE, MCLBYTES, MJUMPAGESIZE, MJUM9BYTES, MJUM16BYTES, MTAG_MAX, M_LEN_MAX
+    uint32_t M_EXT, M_PKTHDR, M_EOR, M_RDONLY, M_PROTO1, M_PROTO2, M_PROTO3, M_PROTO4, M_PROTO5, M_BCAST, M_MCAST, M_FRAG
+    uint32_t M_FIRSTFRAG, M_LASTFRAG, M_SKIP_FIREWALL, M_VLANTAG, M_COPYFLAGS
+    int MT_DATA, MT_HEADER, MT_SONAME, MT_CONTROL, MT_OOBDATA, MT_NTYPES
+    int EXT_CLUSTER, EXT_SFBUF, EXT_JUMBOP, EXT_JUMBO9, EXT_JUMBO16, EXT_PACKET, EXT_NET_DRV, EXT_MOD_TYPE
+    int EXT_DISPOSABLE, EXT_EXTREF
+    uint32_t MTAG_ABI_COMPAT, MTAG_PERSISTENT, PACKET_TAG_MACLABEL
+    cdef struct sm_pkthdr:
+        uint32_t ph_rcvif, ph_len, ph_csum_flags, ph_csum_data
+        sm_off_t ph_tags
+        uint64_t ph_header
+    cdef struct sm_mext:
+        uint32_t me_size, me_type
+    cdef struct sm_mbuf "mbuf":
+        sm_off_t m_next, m_nextpkt
+        uint32_t m_flags, m_type
+        sm_pkthdr m_pkthdr
+        sm_mext m_ext
+    cdef struct sm_tag "m_tag":
+        uint32_t t_cookie, t_persistent
+        uint16_t t_id, t_len
+        uint8_t *t_data
+    ctypedef enum sm_mb_zone "enum sm_mb_zone":
+        pass
+    int SM_MBZ_MBUF, SM_MBZ_CLUSTER, SM_MBZ_PACKET, SM_MBZ_JUMBOP, SM_MBZ_JUMBO9, SM_MBZ_JUMBO16, SM_MBZ_TAG
+    int SM_MBZ_EXTREF, SM_MBZ_COUNT
+    cdef struct sm_mac_test_shm:
+        uint64_t mt_made, mt_destroyed, mt_empty, mt_copied, mt_violations
+    cdef struct sm_mb_shm:
+        sm_mac_test_shm mb_mac_test
+        uint32_t *mb_zone
+        uint32_t mb_maxusers, mb_label_mode
+        uint64_t mb_drain_calls, mb_labels_made, mb_labels_ended, mb_labels_reaped
+
+    # ---- mbuf.h
+    uint32_t M_COPYALL
+    cdef struct sm_mb:
+        sm_arena *mb_arena
+        sm_mb_shm *mb_shm
+        uint8_t *mb_base
+        sm_zone **mb_zone
+        sm_err mb_err
+    cdef struct sm_mb_params:
+        uint32_t mp_maxusers, mp_zone_flags
+        int64_t mp_nmbclusters, mp_nmbjumbop, mp_nmbjumbo9, mp_nmbjumbo16
+    sm_err sm_mb_open(sm_arena *a, const sm_mb_params *p, sm_mb **out)
+    sm_err sm_mb_find(sm_arena *a, sm_mb **out)
+    sm_err sm_mb_set_limit(sm_mb *mb, sm_mb_zone which, uint64_t items, uint64_t *effective)
+    uint64_t sm_mb_get_limit(const sm_mb *mb, sm_mb_zone which)
+    uint32_t sm_mb_maxusers(uint64_t physical_bytes)
+    uint64_t sm_mb_nmbclusters(uint32_t maxusers)
+    sm_err sm_mb_add_drain(sm_mb *mb, const sm_callback_shm *cb)
+    void mb_reclaim(sm_mb *mb)
+    sm_mbuf *m_nextm(sm_mb *mb, const sm_mbuf *m)
+    uint32_t m_len(const sm_mbuf *m)
+    char *mtod(const sm_mb *mb, const sm_mbuf *m)
+    void m_set_len(sm_mbuf *m, uint32_t n)
+    sm_off_t m_start(const sm_mb *mb, const sm_mbuf *m)
+    sm_off_t m_off(const sm_mb *mb, const void *p)
+    uint32_t m_size(const sm_mbuf *m)
+    sm_mbuf *m_get(sm_mb *mb, int how, int type)
+    sm_mbuf *m_gethdr(sm_mb *mb, int how, int type)
+    sm_mbuf *m_getcl(sm_mb *mb, int how, int type, uint32_t flags)
+    sm_mbuf *m_getjcl(sm_mb *mb, int how, int type, uint32_t flags, uint32_t size)
+    sm_mbuf *m_get2(sm_mb *mb, uint32_t size, int how, int type, uint32_t flags)
+    sm_mbuf *m_getm2(sm_mb *mb, sm_mbuf *m, uint32_t n, int how, int type, uint32_t flags)
+    bint m_clget(sm_mb *mb, sm_mbuf *m, int how)
+    bint m_cljget(sm_mb *mb, sm_mbuf *m, int how, uint32_t size)
+    sm_err m_free(sm_mb *mb, sm_mbuf *m, sm_mbuf **next)
+    sm_err m_freem(sm_mb *mb, sm_mbuf *m)
+    bint m_free_cached(sm_mb *mb, sm_mbuf *m)
+    sm_err m_extadd(sm_mb *mb, sm_mbuf *m, sm_zone *z, void *item, void *buf, uint32_t size, const sm_callback_shm *cb,
+                    uint64_t arg1, uint64_t arg2, uint32_t flags, uint32_t type)
+    sm_err m_extaddref(sm_mb *mb, const sm_mbuf *m, sm_mbuf *n)
+    uint32_t m_refcnt(sm_mb *mb, const sm_mbuf *m)
+    uint64_t m_length(sm_mb *mb, const sm_mbuf *m, sm_mbuf **last)
+    uint64_t m_fixhdr(sm_mb *mb, sm_mbuf *m)
+    bint m_writable(sm_mb *mb, const sm_mbuf *m)
+    uint32_t m_leadingspace(sm_mb *mb, const sm_mbuf *m)
+    uint32_t m_trailingspace(sm_mb *mb, const sm_mbuf *m)
+    sm_mbuf *m_prepend(sm_mb *mb, sm_mbuf *m, uint32_t n, int how)
+    sm_mbuf *m_prepend_fast(sm_mb *mb, sm_mbuf *m, uint32_t n, int how)
+    sm_mbuf *m_pullup(sm_mb *mb, sm_mbuf *m, uint32_t n)
+    sm_mbuf *m_copyup(sm_mb *mb, sm_mbuf *m, uint32_t n, uint32_t dstoff)
+    sm_mbuf *m_pulldown(sm_mb *mb, sm_mbuf *m, uint32_t off, uint32_t n, uint32_t *offp)
+    sm_mbuf *m_split(sm_mb *mb, sm_mbuf *m, uint32_t n, int how)
+    sm_err m_cat(sm_mb *mb, sm_mbuf *m, sm_mbuf *n)
+    sm_err m_catpkt(sm_mb *mb, sm_mbuf *m, sm_mbuf *n)
+    sm_err m_adj(sm_mb *mb, sm_mbuf *m, int64_t n)
+    sm_err m_append(sm_mb *mb, sm_mbuf *m, uint32_t n, const void *data)
+    sm_err m_align(sm_mb *mb, sm_mbuf *m, uint32_t n)
+    void m_demote(sm_mb *mb, sm_mbuf *m, bint all)
+    sm_mbuf *m_fragment(sm_mb *mb, sm_mbuf *m, int how, uint32_t n)
+    sm_mbuf *m_defrag(sm_mb *mb, sm_mbuf *m, int how)
+    sm_mbuf *m_collapse(sm_mb *mb, sm_mbuf *m, int how, uint32_t maxfrags)
+    sm_mbuf *m_unshare(sm_mb *mb, sm_mbuf *m, int how)
+    sm_mbuf *m_copym(sm_mb *mb, const sm_mbuf *m, uint32_t off, uint32_t n, int how)
+    sm_mbuf *m_copypacket(sm_mb *mb, const sm_mbuf *m, int how)
+    sm_mbuf *m_dup(sm_mb *mb, const sm_mbuf *m, int how)
+    sm_err m_copydata(sm_mb *mb, const sm_mbuf *m, uint32_t off, uint32_t n, void *to)
+    sm_err m_copyback(sm_mb *mb, sm_mbuf *m, uint32_t off, uint32_t n, const void *data)
+    sm_mbuf *m_getptr(sm_mb *mb, sm_mbuf *m, uint32_t loc, uint32_t *off)
+    sm_err m_sanity(sm_mb *mb, sm_mbuf *m, bint sanitize)
+    uint64_t m_print(sm_mb *mb, const sm_mbuf *m, int64_t most, char *text, uint64_t room)
+    sm_err m_move_pkthdr(sm_mb *mb, sm_mbuf *to, sm_mbuf *frm)
+    sm_err m_dup_pkthdr(sm_mb *mb, sm_mbuf *to, const sm_mbuf *frm, int how)
+    cdef struct mbufq:
+        uint32_t mq_len, mq_maxlen
+    void mbufq_init(mbufq *q, uint32_t maxlen)
+    sm_err mbufq_drain(sm_mb *mb, mbufq *q)
+    sm_mbuf *mbufq_first(const sm_mb *mb, const mbufq *q)
+    sm_mbuf *mbufq_last(const sm_mb *mb, const mbufq *q)
+    bint mbufq_full(const mbufq *q)
+    uint32_t mbufq_len(const mbufq *q)
+    sm_err mbufq_enqueue(sm_mb *mb, mbufq *q, sm_mbuf *m)
+    sm_mbuf *mbufq_dequeue(sm_mb *mb, mbufq *q)
+    void mbufq_prepend(sm_mb *mb, mbufq *q, sm_mbuf *m)
+    void mbufq_concat(sm_mb *mb, mbufq *dst, mbufq *src)
+    sm_tag *m_tag_alloc(sm_mb *mb, uint32_t cookie, uint32_t id, uint32_t n, int how)
+    sm_err m_tag_free(sm_mb *mb, sm_tag *t)
+    sm_err m_tag_prepend(sm_mb *mb, sm_mbuf *m, sm_tag *t)
+    sm_err m_tag_unlink(sm_mb *mb, sm_mbuf *m, sm_tag *t)
+    sm_err m_tag_delete(sm_mb *mb, sm_mbuf *m, sm_tag *t)
+    sm_err m_tag_delete_chain(sm_mb *mb, sm_mbuf *m, sm_tag *t)
+    sm_err m_tag_delete_nonpersistent(sm_mb *mb, sm_mbuf *m)
+    sm_tag *m_tag_first(sm_mb *mb, const sm_mbuf *m)
+    sm_tag *m_tag_next(sm_mb *mb, const sm_tag *t)
+    sm_tag *m_tag_locate(sm_mb *mb, const sm_mbuf *m, uint32_t cookie, uint32_t id, sm_tag *start)
+    sm_tag *m_tag_copy(sm_mb *mb, const sm_tag *t, int how)
+    sm_err m_tag_copy_chain(sm_mb *mb, sm_mbuf *to, const sm_mbuf *frm, int how)
+    sm_err m_enqueue(sm_mb *mb, sm_queue *q, sm_mbuf *m, int64_t timeout_ns)
+    sm_err m_arrived(sm_mb *mb, sm_zone *z, void *item, sm_mbuf **m)
+    sm_err m_ticket(sm_mb *mb, sm_mbuf *m, sm_handle *h)
+    sm_err m_adopt(sm_mb *mb, sm_handle h, sm_mbuf **m)
+
+    # ---- sockbuf.h
+    ctypedef enum sb_side "enum sb_side":
+        SB_DATA, SB_SPACE
+    cdef struct sm_sockbuf_shm:
+        uint64_t sb_cc, sb_mbcnt, sb_hiwat, sb_mbmax
+    cdef struct sm_sockbuf:
+        sm_sockbuf_shm *sb_shm
+    sm_err sm_sockbuf_create(sm_mb *mb, const char *name, uint64_t hiwat, uint64_t mbmax, sm_sockbuf **out)
+    sm_err sm_sockbuf_open(sm_mb *mb, const char *name, sm_sockbuf **out)
+    void sm_sockbuf_close(sm_sockbuf *sb)
+    sm_err sm_sockbuf_destroy(sm_sockbuf *sb)
+    sm_err sbreserve(sm_sockbuf *sb, uint64_t hiwat, uint64_t mbmax)
+    uint64_t sbspace(const sm_sockbuf *sb)
+    uint64_t sbused(const sm_sockbuf *sb)
+    sm_err sbwait(sm_sockbuf *sb, sb_side side, uint64_t n, int64_t timeout_ns)
+    sm_err sbappend(sm_sockbuf *sb, sm_mbuf *m)
+    sm_err sbappendstream(sm_sockbuf *sb, sm_mbuf *m)
+    sm_err sbappendrecord(sm_sockbuf *sb, sm_mbuf *m)
+    sm_err sbappendaddr(sm_sockbuf *sb, const void *addr, uint32_t n, sm_mbuf *m, sm_mbuf *control, int how)
+    sm_err sbappendcontrol(sm_sockbuf *sb, sm_mbuf *m, sm_mbuf *control)
+    sm_err sbcompress(sm_mb *mb, sm_mbuf *m)
+    sm_err sbdrop(sm_sockbuf *sb, uint64_t n)
+    sm_err sbcut(sm_sockbuf *sb, uint64_t n, sm_mbuf **chain)
+    sm_err sbdroprecord(sm_sockbuf *sb)
+    sm_err sbflush(sm_sockbuf *sb)
+    sm_err sbreceive(sm_sockbuf *sb, uint64_t n, int how, sm_mbuf **chain)
+    sm_err sb_copydata(sm_sockbuf *sb, uint64_t off, uint64_t n, void *to)
+    sm_err sbsndptr(sm_sockbuf *sb, uint64_t off, const sm_mbuf **m, uint32_t *moff, uint32_t *follow)
+    sm_err sbcheck(sm_sockbuf *sb)
+    sm_err sblastrecordchk(sm_sockbuf *sb)
+    sm_err sblastmbufchk(sm_sockbuf *sb)
+
+    # ---- mac.h
+    uint32_t MAC_SLOTS, MAC_LABEL_MBUFS, MAC_LABELS_OFF, MAC_LABELS_ALL, MAC_LABELS_BY_POLICY
+    cdef struct mac_label:
+        uint16_t l_policies, l_ready
+        uint64_t *l_slot
+    cdef struct sm_mac_policy_t "sm_mac_policy":
+        uint32_t mo_slot, mo_flags
+        char *mo_name
+        uint64_t mo_refused, mo_missed
+    sm_err sm_mac_register(sm_mb *mb, const char *name, uint32_t flags, const sm_callback_shm *init,
+                           const sm_callback_shm *destroy, const sm_callback_shm *copy, uint32_t *slot)
+    sm_err sm_mac_unregister(sm_mb *mb, const char *name)
+    sm_err sm_mac_set_labelling(sm_mb *mb, uint32_t mode)
+    sm_err sm_mac_policy(const sm_mb *mb, uint32_t slot, sm_mac_policy_t *out)
+    mac_label *mac_mbuf_label(sm_mb *mb, const sm_mbuf *m)
+    sm_err sm_mac_test_register(sm_mb *mb, uint32_t *slot)
 
     # ---- userlock.h
     uint32_t SM_MAX_LOCKS

@@ -7,13 +7,13 @@ through the function that ``bind`` was given, figures become records the same wa
 interpreter's lock held, which is what makes an attachment's state belong to one thread at a time; only a wait for
 another process lets it go (``block_begin``).
 
-Parts: errors.pxi, callback.pxi, attachment.pxi, item.pxi, zone.pxi, queue.pxi, userlock.pxi, figures.pxi, recovery.pxi,
-catalogue.pxi, site.pxi, who.pxi.
+Parts: errors.pxi, callback.pxi, attachment.pxi, item.pxi, zone.pxi, queue.pxi, mbufs.pxi, packet*.pxi, mbufq.pxi,
+sockbuf.pxi, mac.pxi, userlock.pxi, figures.pxi, recovery.pxi, catalogue.pxi, site.pxi, who.pxi.
 """
 
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_CheckExact, PyByteArray_GET_SIZE
-from cpython.buffer cimport (PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_STRIDES, PyBuffer_Release,
+from cpython.buffer cimport (PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release,
                              PyObject_CheckBuffer, PyObject_GetBuffer)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
@@ -34,6 +34,8 @@ from posix.unistd cimport lseek
 
 from shmalloc._core cimport *
 
+from time import monotonic_ns
+
 cdef extern from "native/item_life.h":
     struct item_body:
         sm_zone *z
@@ -50,6 +52,17 @@ cdef extern from "native/item_life.h":
     Py_ssize_t items_freeable(list items, Py_ssize_t n, const sm_zone *z, void **mem)
     void items_freed(list items, Py_ssize_t start, Py_ssize_t end, uint32_t gone)
     int item_life_begin(object item_type, object zone_type) except -1
+
+cdef extern from "native/mbuf_life.h":
+    struct mbuf_body:
+        sm_mb *mb
+        sm_mbuf *m
+        uint64_t *word
+        uint64_t expect
+        uint32_t exports, writers, place, epoch, gone, shape
+    object mbuf_blank()
+    void mbuf_fill(object packet, sm_mb *mb, sm_mbuf *m, uint64_t *word)
+    int mbuf_life_begin(object mbuf_type, object mbufs_type) except -1
 
 cdef extern from "Python.h":
     ctypedef struct PyThreadState:
@@ -71,6 +84,15 @@ include "native/site.pxi"
 include "native/item.pxi"
 include "native/zone.pxi"
 include "native/queue.pxi"
+include "native/mbufs.pxi"
+include "native/packet.pxi"
+include "native/packet_life.pxi"
+include "native/packet_shape.pxi"
+include "native/packet_view.pxi"
+include "native/packet_tag.pxi"
+include "native/mbufq.pxi"
+include "native/sockbuf.pxi"
+include "native/mac.pxi"
 include "native/userlock.pxi"
 include "native/figures.pxi"
 include "native/who.pxi"
@@ -85,7 +107,13 @@ cdef int life_begin() except -1:
     if <char *>&item.b != <char *><PyObject *>item + sizeof(PyObject) or (
             <char *>&zone.z != <char *><PyObject *>zone + sizeof(PyObject)):
         raise ImportError("shmalloc was compiled by a Cython that lays out objects in another way than item_life.h expects")
-    return item_life_begin(Item, Zone)
+    cdef Mbuf packet = Mbuf.__new__(Mbuf)
+    cdef Mbufs mbufs = Mbufs.__new__(Mbufs)
+    if <char *>&packet.b != <char *><PyObject *>packet + sizeof(PyObject) or (
+            <char *>&mbufs.mb != <char *><PyObject *>mbufs + sizeof(PyObject)):
+        raise ImportError("shmalloc was compiled by a Cython that lays out objects in another way than mbuf_life.h expects")
+    item_life_begin(Item, Zone)
+    return mbuf_life_begin(Mbuf, Mbufs)
 
 
 life_begin()

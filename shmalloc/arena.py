@@ -17,6 +17,7 @@ from shmalloc.callbacks import Callback
 from shmalloc.errors import ArenaExists, ArenaNotFound, OutOfMemory
 from shmalloc.figures import ArenaFigures
 from shmalloc.geometry import checked_geometry
+from shmalloc.mbuf import MbufTable
 from shmalloc.naming import checked_name, create_object, open_object, same_object, unlink_object
 from shmalloc.queue import Queue
 from shmalloc.recovery import DumpReport, RecoveryReport, no_room_for_dump
@@ -31,7 +32,7 @@ __all__ = ["Arena"]
 _EVENT_KINDS = ("none", "warning", "recovery", "limit", "note")
 
 
-class Arena(ArenaFigures, HoldingTable):
+class Arena(ArenaFigures, HoldingTable, MbufTable):
     """One process's attachment to an arena of shared memory.
 
     Made by ``Arena.create``, ``Arena.attach`` or ``Arena.open``; a context manager that closes. Dropping the last

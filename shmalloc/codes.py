@@ -201,6 +201,105 @@ _LOCK_MAKERS: dict[str, Callable[[Facts], e.ShmallocError]] = {
     "SM_MISMATCH": _lock_mismatch,
 }
 
+
+def _no_buffers(facts: Facts) -> e.ShmallocError:
+    return e.NoBuffers(
+        zone=facts.get("name", ""),
+        limit=facts.get("limit", 0),
+        in_use=facts.get("in_use", 0),
+        tunable=facts.get("tunable", ""),
+        call=facts.get("call") or "",
+        packet_freed=facts.get("packet_freed", False),
+    )
+
+
+def _bad_chain(facts: Facts) -> e.ShmallocError:
+    return e.BadChain(call=facts.get("call") or "", packet_freed=facts.get("packet_freed", False))
+
+
+def _mbuf_gone(facts: Facts) -> e.ShmallocError:
+    if facts.get("reshaped"):
+        how = "the packet was reshaped since; iterate over it again"
+    else:
+        how = "it was handed over" if facts.get("handed") else "it was freed"
+    return e.ItemFreed(zone=facts.get("name", ""), detail=how)
+
+
+def _mbuf_invalid(facts: Facts) -> e.ShmallocError:
+    if facts.get("argument"):
+        return _invalid(facts)
+    text = f"{facts.get('call') or 'the call'} cannot be done with this packet and these lengths"
+    return e.InvalidArgument(detail=f"{text}; the packet was freed" if facts.get("packet_freed") else text)
+
+
+_MBUF_MAKERS: dict[str, Callable[[Facts], e.ShmallocError]] = {
+    "SM_LIMIT": _no_buffers,
+    "SM_TIMEOUT": _no_buffers,
+    "SM_CORRUPT": _bad_chain,
+    "SM_GONE": _mbuf_gone,
+    "SM_INVALID": _mbuf_invalid,
+}
+
+_POLICY_DETAILS = {
+    "SM_EXISTS": "a policy of this name is there already; unregister it first, or choose another name",
+    "SM_BUSY": "labels that it would have to hear of are alive; free their packets first: shmalloc who ARENA",
+    "SM_NOT_FOUND": "there is no policy of this name; mac.policies() lists those that are there",
+}
+
+
+def _policy(code: str) -> Callable[[Facts], e.ShmallocError]:
+    def make(facts: Facts) -> e.ShmallocError:
+        detail = _POLICY_DETAILS[code].replace("ARENA", facts.get("arena", ""))
+        return e.PolicyError(policy=facts.get("name", ""), detail=detail)
+
+    return make
+
+
+def _sockbuf(cls: type[e.SockbufError], **more: str) -> Callable[[Facts], e.ShmallocError]:
+    def make(facts: Facts) -> e.ShmallocError:
+        return cls(
+            sockbuf=facts.get("name", ""),
+            used=facts.get("used", 0),
+            hiwat=facts.get("hiwat", 0),
+            asked=facts.get("asked_bytes", 0),
+            waited=facts.get("waited"),
+            **{key: facts.get(fact, "") for key, fact in more.items()},
+        )
+
+    return make
+
+
+def _sockbuf_invalid(facts: Facts) -> e.ShmallocError:
+    call, name = facts.get("call", ""), facts.get("name", "")
+    used, hiwat = facts.get("used", 0), facts.get("hiwat", 0)
+    allowed = f"{call} of sockbuf {name!r} allows at most what is in it ({used} bytes), or what it may hold ({hiwat})"
+    return e.InvalidArgument(argument="size", value=facts.get("asked_bytes", 0), allowed=allowed)
+
+
+def _sockbuf_says(detail: str) -> Callable[[Facts], e.ShmallocError]:
+    return lambda f: e.SockbufError(sockbuf=f.get("name", ""), detail=detail)
+
+
+_SOCKBUF_MAKERS: dict[str, Callable[[Facts], e.ShmallocError]] = {
+    "SM_FULL": _sockbuf(e.SockbufFull),
+    "SM_EMPTY": _sockbuf(e.SockbufEmpty),
+    "SM_BUSY": _sockbuf(e.SockbufBusy),
+    "SM_CORRUPT": _sockbuf(e.SockbufCorrupt, call="call"),
+    "SM_INVALID": _sockbuf_invalid,
+    "SM_GONE": _sockbuf_says("it was destroyed by somebody; open it again"),
+    "SM_NOT_FOUND": _sockbuf_says("it does not exist, and a read-only attachment cannot make it"),
+}
+
+
+# What a code means where the subject is another than a zone or an item.
+_BY_SUBJECT: dict[str, dict[str, Callable[[Facts], e.ShmallocError]]] = {
+    "lock": _LOCK_MAKERS,
+    "mbuf": _MBUF_MAKERS,
+    "sockbuf": _SOCKBUF_MAKERS,
+    "mbufs": {"SM_NOT_FOUND": lambda f: e.NoMbufs(zone="mbuf")},
+    "policy": {code: _policy(code) for code in _POLICY_DETAILS},
+}
+
 _MAKERS: dict[str, Callable[[Facts], e.ShmallocError]] = {
     "SM_INVALID": _invalid,
     "SM_NO_MEMORY": _no_memory,
@@ -248,9 +347,10 @@ def failure(code: str, facts: Facts) -> e.ShmallocError:
     Parameters: code: its name, "SM_LIMIT"; facts: what the call knew (arena, name, limit, waited, ...).
     Returns: the exception, not raised; its ``code`` and ``arena`` are filled in.
     """
-    makers = {**_MAKERS, **_LOCK_MAKERS} if facts.get("subject") == "lock" else _MAKERS
-    maker = makers.get(code)
+    maker = _BY_SUBJECT.get(facts.get("subject", ""), {}).get(code) or _MAKERS.get(code)
     error = maker(facts) if maker is not None else e.ArenaError(detail=f"the core reports {code} ({dict(facts)!r})")
+    if facts.get("packet_freed") and not hasattr(error, "packet_freed"):
+        error.add_note(f"{facts.get('call')} has freed the packet")
     error.code = code
     error.arena = facts.get("arena", "")
     return error

@@ -4,16 +4,18 @@ An Item's pickle is a ticket: tens of bytes, zero copy. Making it closes the sen
 once. A pickle that is thrown away leaves its item in transit until the sender's process ends.
 """
 
-from shmalloc._native import Item, UserLock, lock_reopen
+from shmalloc._native import Item, Mbuf, UserLock, lock_reopen
 from shmalloc.attachments import attached
+from shmalloc.mbuf import Mbufs
 from shmalloc.queue import Queue
+from shmalloc.sockbuf import Sockbuf
 from shmalloc.zone import Zone
 
-__all__ = ["adopt_item", "reopen_lock", "reopen_queue", "reopen_zone"]
+__all__ = ["adopt_item", "reopen_lock", "reopen_mbufs", "reopen_queue", "reopen_sockbuf", "reopen_zone"]
 
 
-def adopt_item(name: str, uuid: int, handle: int) -> Item:
-    """Take over a pickled item. Raises: StaleHandle: adopted before. ArenaNotFound."""
+def adopt_item(name: str, uuid: int, handle: int) -> Item | Mbuf:
+    """Take over a pickled item or packet. Raises: StaleHandle: adopted before. ArenaNotFound."""
     return attached(name, uuid).adopt(handle)
 
 
@@ -25,6 +27,16 @@ def reopen_zone(name: str, uuid: int, zone: str) -> Zone:
 def reopen_queue(name: str, uuid: int, queue: str) -> Queue:
     """Open a pickled queue. Raises: ArenaNotFound."""
     return attached(name, uuid).queue(queue)
+
+
+def reopen_mbufs(name: str, uuid: int) -> Mbufs:
+    """Open the mbufs of a pickled Mbufs. Raises: ArenaNotFound."""
+    return attached(name, uuid).mbufs()
+
+
+def reopen_sockbuf(name: str, uuid: int, sockbuf: str) -> Sockbuf:
+    """Open a pickled sockbuf. Raises: ArenaNotFound."""
+    return attached(name, uuid).mbufs().sockbuf(sockbuf)
 
 
 def reopen_lock(name: str, uuid: int, lock: str) -> UserLock:

@@ -227,6 +227,8 @@ void mbufq_concat(struct sm_mb *mb, struct mbufq *dst, struct mbufq *src);
 struct sm_queue;
 /* The packet goes into the queue whole: head QUEUED, the rest ATTACHED to it. On failure it is the caller's as before. */
 enum sm_err m_enqueue(struct sm_mb *mb, struct sm_queue *q, struct mbuf *m, int64_t timeout_ns);
+/* What sm_queue_get or sm_zone_adopt gave becomes a packet; SM_NOT_OURS: it is an item of another zone, and stays so. */
+enum sm_err m_arrived(struct sm_mb *mb, struct sm_zone *z, void *item, struct mbuf **m);
 enum sm_err m_dequeue(struct sm_mb *mb, struct sm_queue *q, int64_t timeout_ns, struct mbuf **m);
 enum sm_err m_ticket(struct sm_mb *mb, struct mbuf *m, struct sm_handle *h);
 enum sm_err m_adopt(struct sm_mb *mb, struct sm_handle h, struct mbuf **m);

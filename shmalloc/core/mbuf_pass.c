@@ -78,7 +78,7 @@ enum sm_err m_enqueue(struct sm_mb *mb, struct sm_queue *q, struct mbuf *m, int6
     return err;
 }
 
-static enum sm_err arrived(struct sm_mb *mb, struct sm_zone *z, void *item, struct mbuf **m) {
+enum sm_err m_arrived(struct sm_mb *mb, struct sm_zone *z, void *item, struct mbuf **m) {
     if (z->z_keg_id != mb->mb_zone[SM_MBZ_MBUF]->z_keg_id) {
         *m = NULL;
         return SM_NOT_OURS;
@@ -95,7 +95,7 @@ enum sm_err m_dequeue(struct sm_mb *mb, struct sm_queue *q, int64_t timeout_ns, 
     if (err != SM_OK) {
         return err;
     }
-    err = arrived(mb, z, item, m);
+    err = m_arrived(mb, z, item, m);
     if (err == SM_NOT_OURS) {
         enum sm_err back = sm_queue_put(q, z, item, 0);
         if (back != SM_OK) {
@@ -122,5 +122,5 @@ enum sm_err m_adopt(struct sm_mb *mb, struct sm_handle h, struct mbuf **m) {
         return SM_NOT_OURS;
     }
     enum sm_err err = sm_zone_adopt(mb->mb_arena, h, &z, &item);
-    return err == SM_OK ? arrived(mb, z, item, m) : err;
+    return err == SM_OK ? m_arrived(mb, z, item, m) : err;
 }

@@ -55,7 +55,8 @@ cdef class Attachment:
     cdef str name_
     cdef dict sites # ids of allocation sites by the frames that make them, see site.pxi
     cdef PyObject **zones # Zone objects by zone id, borrowed
-    cdef PyObject **exported # Items with views, borrowed
+    cdef PyObject *mbufs # the Mbufs object, borrowed; NULL: none
+    cdef PyObject **exported # Items and Mbufs with views, borrowed
     cdef uint32_t n_exported, room_exported
     cdef bint quiet # this thread is inside a drop or a close, which no signal and no close cuts short
     cdef int blocked # threads that let the interpreter's lock go inside a call of the core
@@ -287,18 +288,22 @@ cdef class Attachment:
         return pages
 
     def adopt(self, handle):
-        """Take over an item that was ticketed, or kept from a process that is gone.
+        """Take over an item or a packet that was ticketed, or an item kept from a process that is gone.
 
-        Parameters: handle: what item.ticket() or item.handle gave.
+        Parameters: handle: what item.ticket() or item.handle gave. Returns: Item, or Mbuf for a packet.
         Raises: StaleHandle: it was adopted already, or freed. NotOwner: a live process still holds it. ForeignItem: no
         item of this arena.
         Concurrency: any process; of two that adopt one handle, one gets the item.
         """
         cdef sm_handle h
         cdef sm_zone *z = NULL
+        cdef sm_mb *mb = NULL
         cdef void *mem = NULL
         self.need()
         handle_of(handle, &h)
+        if sm_mb_find(self.a, &mb) == SM_OK and h.h_zone in (mb.mb_zone[SM_MBZ_MBUF].z_id,
+                                                            mb.mb_zone[SM_MBZ_PACKET].z_id):
+            return packet_adopt(self, mb, h, handle)
         cdef sm_err err = sm_zone_adopt(self.a, h, &z, &mem)
         if err == SM_NOT_OWNER and sm_cpu_count_dead(self.a): # its holder may be dead, and nobody has noticed yet
             err = self.a.a_recover(self.a)
@@ -344,8 +349,8 @@ cdef class Attachment:
 
 cdef void zone_slow_only(sm_zone *z) noexcept:
     z.z_plain = False
-    z.z_fast_cpu = &z.z_arena.a_orphan # its claim is always raised
-    z.z_fast_bytes = 0
+    z.z_fast_cpu = z.z_inline_cpu = z.z_raw_cpu = &z.z_arena.a_orphan # its claim is always raised
+    z.z_fast_bytes = z.z_raw_bytes = 0
 
 
 cdef dict header_facts(int fd):
@@ -405,6 +410,49 @@ cdef bint is_exported(void *at, const uint64_t *word) noexcept:
     if at == NULL:
         return False
     for i in range((<Attachment>at).n_exported):
-        if (<Item>(<Attachment>at).exported[i]).b.word == word:
+        o = <object>(<Attachment>at).exported[i]
+        if (<Item>o).b.word == word if type(o) is Item else packet_owns(<Mbuf>o, word):
             return True
     return False
+
+
+cdef int export_begin(Attachment at, PyObject *thing) except -1:
+    """Enters an Item or Mbuf whose first view is made in its attachment's table."""
+    cdef uint32_t room
+    cdef PyObject **grown
+    if at.n_exported == at.room_exported:
+        room = at.room_exported * 2 if at.room_exported else 16
+        grown = <PyObject **>realloc(at.exported, room * sizeof(PyObject *))
+        if grown == NULL:
+            raise MemoryError
+        at.exported = grown
+        at.room_exported = room
+    export_place(thing)[0] = at.n_exported
+    at.exported[at.n_exported] = thing
+    at.n_exported += 1
+    return 0
+
+
+cdef uint32_t *export_place(PyObject *thing) noexcept:
+    """Where an Item or Mbuf keeps its place in that table."""
+    return &(<Item>thing).b.place if type(<object>thing) is Item else &(<Mbuf>thing).b.place
+
+
+cdef void export_end(Attachment at, PyObject *thing) noexcept:
+    """The last view died. After close() that is when its owner is freed, and with the last one the CPU given back."""
+    cdef uint32_t place = export_place(thing)[0]
+    at.n_exported -= 1
+    at.exported[place] = at.exported[at.n_exported]
+    export_place(at.exported[place])[0] = place
+    if not at.closed_:
+        return
+    if type(<object>thing) is Item:
+        item_orphaned(<Item>thing)
+    else:
+        packet_drop(<Mbuf>thing)
+    if at.n_exported == 0:
+        try:
+            at.settle()
+        except BaseException as exc:
+            PyErr_SetObject(type(exc), exc)
+            PyErr_WriteUnraisable(at)

@@ -78,12 +78,32 @@ cdef object callback_enter(Callback cb, void *mem, uint32_t nbytes, void *arg, i
             return cb.fn(view, nbytes, how)
         if cb.slot == SM_CB_DTOR:
             return cb.fn(view, nbytes, None if arg == NULL else <object>arg)
+        if cb.slot == SM_CB_EXTFREE:
+            return cb.fn(view, nbytes, (<uint64_t *>arg)[0], (<uint64_t *>arg)[1])
         return cb.fn(view, nbytes)
     finally:
         try:
             view.release()
         except BufferError:
             view = None # something was made of the view that still lives; `seen` keeps its mapping
+
+
+cdef inline bint may_refuse(sm_callback_slot slot) noexcept:
+    return slot == SM_CB_CTOR or slot == SM_CB_INIT or slot == SM_CB_MAC_INIT or slot == SM_CB_MAC_COPY
+
+
+cdef object label_enter(Callback cb, uint64_t *slot, void *arg, int how):
+    """A MAC policy's: the slot is 64 bits of a label. init and copy say what it holds from now on, None leaves it; copy
+    and destroy are told what it held."""
+    if cb.slot == SM_CB_MAC_DESTROY:
+        return cb.fn(slot[0])
+    if cb.slot == SM_CB_MAC_INIT:
+        value = cb.fn(how)
+    else:
+        value = cb.fn(slot[0], (<uint64_t *>arg)[0], how)
+    if value is not None:
+        slot[0] = count_word("label", value)
+    return None
 
 
 cdef int callback_run(void *mem, uint32_t nbytes, void *arg, int how, void *ctx) noexcept:
@@ -94,12 +114,16 @@ cdef int callback_run(void *mem, uint32_t nbytes, void *arg, int how, void *ctx)
         if cb.slot == SM_CB_MAXACTION:
             cb.fn(cb.zone)
             return 0
-        value = callback_enter(cb, mem, nbytes, arg, how)
-        if cb.slot == SM_CB_CTOR or cb.slot == SM_CB_INIT:
-            return returned(at, cb, value)
-        return 0
+        if cb.slot == SM_CB_DRAIN:
+            cb.fn()
+            return 0
+        if cb.slot >= SM_CB_MAC_INIT:
+            value = label_enter(cb, <uint64_t *>mem, arg, how)
+        else:
+            value = callback_enter(cb, mem, nbytes, arg, how)
+        return returned(at, cb, value) if may_refuse(cb.slot) else 0
     except BaseException as exc:
-        if cb.slot == SM_CB_CTOR or cb.slot == SM_CB_INIT:
+        if may_refuse(cb.slot):
             at.pending = exc
             return errno_of(exc)
         PyErr_SetObject(type(exc), exc)

@@ -191,14 +191,14 @@ cdef class Item:
     def __getbuffer__(self, Py_buffer *view, int flags):
         item_need(self)
         if self.b.exports == 0:
-            export_begin(self)
+            export_begin(attachment_of(self.b.z), <PyObject *>self)
         self.b.exports += 1
         view_fill(view, self, self.b.mem, &self.b.nbytes, flags)
 
     def __releasebuffer__(self, Py_buffer *view):
         self.b.exports -= 1
         if self.b.exports == 0:
-            export_end(self)
+            export_end(attachment_of(self.b.z), <PyObject *>self)
 
     def __reduce__(self):
         item_lend(self)
@@ -357,40 +357,10 @@ cdef void export_free(Item it, Attachment at) noexcept:
             PyErr_WriteUnraisable(Item)
 
 
-cdef int export_begin(Item it) except -1:
-    """Enters the Item in its attachment's table of exported items."""
-    cdef Attachment at = attachment_of(it.b.z)
-    cdef uint32_t room
-    cdef PyObject **grown
-    if at.n_exported == at.room_exported:
-        room = at.room_exported * 2 if at.room_exported else 16
-        grown = <PyObject **>realloc(at.exported, room * sizeof(PyObject *))
-        if grown == NULL:
-            raise MemoryError
-        at.exported = grown
-        at.room_exported = room
-    it.b.place = at.n_exported
-    at.exported[at.n_exported] = <PyObject *>it
-    at.n_exported += 1
-    return 0
-
-
-cdef void export_end(Item it) noexcept:
-    """The last view died. After close() that is when the item is freed, and with the last one the CPU given back."""
-    cdef Attachment at = attachment_of(it.b.z)
-    at.n_exported -= 1
-    at.exported[it.b.place] = at.exported[at.n_exported]
-    (<Item>at.exported[it.b.place]).b.place = it.b.place
-    if not at.closed_:
-        return
+cdef void item_orphaned(Item it) noexcept:
+    """Its last view died after close()."""
     if it.b.expect != 0 and it.b.epoch == it.b.z.z_epoch and sm_load_rlx(it.b.word) == it.b.expect:
-        export_free(it, at)
-    if at.n_exported == 0:
-        try:
-            at.settle()
-        except BaseException as exc:
-            PyErr_SetObject(type(exc), exc)
-            PyErr_WriteUnraisable(at)
+        export_free(it, attachment_of(it.b.z))
 
 
 cdef Py_ssize_t item_store(Item it, object data, Py_ssize_t offset, Py_ssize_t want) except -1:

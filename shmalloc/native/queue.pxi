@@ -1,4 +1,4 @@
-# queue.pxi - queues of items in shared memory as Python objects. Owns the core's queue handle, one for each Queue.
+# queue.pxi - queues of items and packets in shared memory as Python objects. Owns the core's queue handle, one for each Queue.
 
 cdef enum:
     FEW = 128 # items that a bulk call carries on the stack
@@ -28,35 +28,44 @@ cdef class Queue:
     def __reduce__(self):
         return FACE["reopen_queue"], (self.at.name_, self.at.uuid, self.name_)
 
-    def put(self, Item item not None, *, timeout=None):
-        """Hand an item over to whoever gets it; this Item is closed.
+    def put(self, item not None, *, timeout=None):
+        """Hand an item or a packet over to whoever gets it; this Item or Mbuf is closed.
 
-        Parameters: timeout: seconds to wait for space, 0 does not wait, None waits for ever.
+        Parameters: item: Item or Mbuf; timeout: seconds to wait for space, 0 does not wait, None waits for ever.
         Raises: QueueFull: the item is still yours. BufferError: a memoryview of it is open. ItemFreed, ForkedItem.
         Concurrency: zero copy; the item belongs to the queue until somebody gets it.
         """
         cdef int64_t ns = timeout_ns(timeout)
         cdef uint64_t expect
         cdef sm_err err
+        cdef Item it
         self.at.need()
-        item_lend(item)
-        if unlikely(item.b.z.z_arena != self.at.a):
+        if type(item) is not Item:
+            if type(item) is not Mbuf:
+                raise TypeError(f"a queue takes Items and Mbufs, not {type(item).__name__}")
+            err = packet_put(self.q, self.at, <Mbuf>item, ns)
+            if err != SM_OK:
+                queue_fail(self, err, ns, True)
+            return
+        it = <Item>item
+        item_lend(it)
+        if unlikely(it.b.z.z_arena != self.at.a):
             raise failure(SM_NOT_OURS, {"subject": "item", "arena": self.at.name_})
-        expect = item.b.expect
-        item.b.expect = 0
-        item.b.gone = GONE_MOVING
-        err = sm_queue_put(self.q, item.b.z, item.b.mem, ns)
+        expect = it.b.expect
+        it.b.expect = 0
+        it.b.gone = GONE_MOVING
+        err = sm_queue_put(self.q, it.b.z, it.b.mem, ns)
         if unlikely(err != SM_OK):
-            item_restore(item, expect)
+            item_restore(it, expect)
             queue_fail(self, err, ns, True)
-        item.b.gone = GONE_HANDED
+        it.b.gone = GONE_HANDED
         forget(self.at)
 
     def get(self, *, timeout=None):
-        """Take the oldest item.
+        """Take the oldest item or packet.
 
         Parameters: timeout: seconds to wait for one, 0 does not wait, None waits for ever.
-        Returns: Item, held by this process. Raises: QueueEmpty.
+        Returns: Item, or Mbuf for a packet, held by this process. Raises: QueueEmpty.
         """
         cdef int64_t ns = timeout_ns(timeout)
         cdef sm_zone *z = NULL
@@ -66,12 +75,12 @@ cdef class Queue:
         if unlikely(err != SM_OK):
             queue_fail(self, err, ns, False)
         forget(self.at)
-        return item_made(z, mem)
+        return thing_made(z, mem)
 
     def put_many(self, items, *, timeout=None):
-        """Hand over as many of the items as fit, in order; waits only until the first fits.
+        """Hand over as many of the Items and Mbufs as fit, in order; waits only until the first fits.
 
-        Returns: how many went in; those Items are closed. Raises: QueueFull: none. Everything that put raises, before
+        Returns: how many went in; those are closed. Raises: QueueFull: none. Everything that put raises, before
         anything is handed over.
         """
         cdef int64_t ns = timeout_ns(timeout)
@@ -82,7 +91,7 @@ cdef class Queue:
     def get_many(self, n, *, timeout=None):
         """Take 1 .. n items; waits only until there is one.
 
-        Returns: list of Item. Raises: QueueEmpty: none in time.
+        Returns: list of Item and Mbuf. Raises: QueueEmpty: none in time.
         """
         cdef int64_t ns = timeout_ns(timeout)
         cdef uint64_t count = count_of("n", n, 1)
@@ -129,29 +138,48 @@ cdef int queue_fail(Queue q, sm_err err, int64_t ns, bint putting) except -1:
     fail(q.at, err, {"subject": "queue", "name": q.name_, "waited": seconds_of(ns), "depth": sm_queue_depth(q.q)})
 
 
+cdef object thing_made(sm_zone *z, void *mem):
+    """An Mbuf for what came out of a queue from the mbufs' keg, an Item for anything else."""
+    return packet_arrived(z, mem) if z.z_flags & SM_ZONE_MBUF else item_made(z, mem)
+
+
 cdef Py_ssize_t queue_put_many(Queue q, list todo, int64_t ns) except -1:
     cdef Py_ssize_t n = len(todo), i = 0, j, k
     cdef uint32_t done, many
     cdef void *mem[FEW]
     cdef uint64_t expect[FEW]
     cdef sm_zone *z
+    cdef sm_arena *home
     cdef Item it
     cdef sm_err err
     seen = set()
     for o in todo:
-        if type(o) is not Item:
-            raise TypeError(f"put_many takes Items, not {type(o).__name__}")
-        it = <Item>o
-        item_lend(it)
-        if it.b.z.z_arena != q.at.a:
+        if type(o) is Item:
+            it = <Item>o
+            item_lend(it)
+            home = it.b.z.z_arena
+        elif type(o) is Mbuf:
+            packet_lend(<Mbuf>o)
+            home = (<Mbuf>o).b.mb.mb_arena
+        else:
+            raise TypeError(f"put_many takes Items and Mbufs, not {type(o).__name__}")
+        if home != q.at.a:
             raise failure(SM_NOT_OURS, {"subject": "item", "arena": q.at.name_})
-        if id(it) in seen:
-            refuse("items", "one Item twice", "each Item once")
-        seen.add(id(it))
-    while i < n: # one call of the core for each run of items of one zone
+        if id(o) in seen:
+            refuse("items", "one thing twice", "each Item and Mbuf once")
+        seen.add(id(o))
+    while i < n: # one call of the core for each packet, and for each run of items of one zone
+        if type(todo[i]) is Mbuf:
+            err = packet_put(q.q, q.at, <Mbuf>todo[i], ns if i == 0 else 0)
+            if err == SM_OK:
+                i += 1
+                continue
+            if i == 0 or not (err == SM_FULL or err == SM_TIMEOUT):
+                queue_fail(q, err, ns, True)
+            break
         z = (<Item>todo[i]).b.z
         many = 0
-        while many < FEW and i + many < n and (<Item>todo[i + many]).b.z == z:
+        while many < FEW and i + many < n and type(todo[i + many]) is Item and (<Item>todo[i + many]).b.z == z:
             it = <Item>todo[i + many]
             mem[many] = it.b.mem
             expect[many] = it.b.expect
@@ -194,10 +222,10 @@ cdef list queue_get_many(Queue q, uint32_t n, int64_t ns):
             forget(q.at)
         for i in range(got):
             word = sm_cache_word(zones[i], mem[i])
-            if likely(word != NULL and zones[i].z_refs != 0 and not zones[i].z_flags & SM_ZONE_MALLOC):
+            if likely(word != NULL and zones[i].z_refs != 0 and not zones[i].z_flags & (SM_ZONE_MALLOC | SM_ZONE_MBUF)):
                 out.append(item_wrap(zones[i], mem[i], word, zones[i].z_item_bytes))
             else:
-                out.append(item_made(zones[i], mem[i]))
+                out.append(thing_made(zones[i], mem[i]))
         if got == 0:
             queue_fail(q, err if err != SM_OK else SM_EMPTY, ns, False)
         return out
