@@ -1,5 +1,5 @@
-"""MAC policies: 64 bits of every packet header's label, initialised, copied and destroyed by callbacks. Owns the records;
-the framework is native.
+"""MAC policies: 64 bits of every packet header's label, initialised, copied and destroyed by callbacks. Owns the
+records; the framework is native.
 
 A policy's callbacks are named like a zone's (shmalloc.callbacks), so that every process runs its own::
 

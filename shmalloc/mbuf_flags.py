@@ -1,4 +1,4 @@
-"""The numbers of mbuf(9): sizes in bytes, m_flags bits, types, storage types. Owns nothing: the values are the core's."""
+"""The numbers of mbuf(9): sizes in bytes, m_flags bits, types, storage types. Owns nothing: they are the core's."""
 
 from typing import Final
 

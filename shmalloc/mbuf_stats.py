@@ -1,7 +1,7 @@
 """Figures of mbufs with netstat -m's arithmetic: no byte is counted twice. Owns the records; knows nothing of an arena.
 
-A cached packet (mbuf and cluster in the packet zone) has taken its cluster from the cluster zone: the cluster zone counts
-it as used, people count it as cache. Source: FreeBSD usr.bin/netstat/mbuf.c.
+A cached packet (mbuf and cluster in the packet zone) has taken its cluster from the cluster zone, which counts it as
+used; people count it as cache. Source: FreeBSD usr.bin/netstat/mbuf.c.
 """
 
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ class MbufPool:
 
 @dataclass(frozen=True, slots=True)
 class MbufStatistics:
-    """What netstat -m prints. mbufs are those with and without a cluster; clusters are in use when a packet or chain uses
-    them; packets: mbuf+cluster out of the packet zone; bytes are of everything; denied and delayed: requests that failed
-    or slept, for mbufs, clusters and mbuf+cluster; labels are those of MAC."""
+    """What netstat -m prints. mbufs are those with and without a cluster; clusters are in use when a packet uses them;
+    packets: mbuf+cluster out of the packet zone; bytes are of everything; denied and delayed: requests that failed or
+    slept, for mbufs, clusters and mbuf+cluster; labels are those of MAC."""
 
     mbufs: MbufPool
     clusters: MbufPool
@@ -57,8 +57,8 @@ class MbufStatistics:
 def mbuf_statistics(figures: tuple[int, int, int, int, int, Sequence[ZoneStatistics]]) -> MbufStatistics:
     """Do the arithmetic.
 
-    Parameters: figures: maxusers, drain calls, labels made, ended and reaped, and the records of the zones mbuf, cluster,
-    packet, jumbo page, 9k, 16k, tag and extref.
+    Parameters: figures: maxusers, drain calls, labels made, ended and reaped, and the records of the zones mbuf,
+    cluster, packet, jumbo page, 9k, 16k, tag and extref.
     """
     maxusers, drain_calls, made, ended, reaped, zones = figures
     mbuf, cluster, packet, *jumbos, tag, extref = zones

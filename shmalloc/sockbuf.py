@@ -1,8 +1,8 @@
 """Sockbufs: socket buffers between processes. Owns the Python type; every call is native.
 
-A sockbuf holds records, which are chains of mbufs: datagrams with their addresses, or one record that is a stream. Senders
-append packets (their Mbufs are closed, nothing is copied), receivers take packets out; limits are in bytes of data
-(hiwat) and of storage (mbmax). What is in a sockbuf belongs to nobody and survives the death of both ends.
+A sockbuf holds records, which are chains of mbufs: datagrams with their addresses, or one record that is a stream.
+Senders append packets (their Mbufs are closed, nothing is copied), receivers take packets out; limits are in bytes of
+data (hiwat) and of storage (mbmax). What is in a sockbuf belongs to nobody and survives the death of both ends.
 """
 
 from shmalloc import _native

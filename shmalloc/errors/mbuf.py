@@ -23,8 +23,8 @@ __all__ = [
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class NoBuffers(ZoneExhausted):
-    """ENOBUFS: mbufs or clusters have run out. ``tunable`` is the limit that was reached; ``packet_freed``: the function
-    ``call`` has freed the packet that it was given, as it must."""
+    """ENOBUFS: mbufs or clusters have run out. ``tunable`` is the limit that was reached; ``packet_freed``: the
+    function ``call`` has freed the packet that it was given, as it must."""
 
     errno: int = errno.ENOBUFS
     tunable: str = ""
@@ -128,6 +128,6 @@ class SockbufCorrupt(SockbufError):
 
     def __str__(self) -> str:
         return (
-            f"{self.call}: sockbuf {self.sockbuf!r} is damaged; the last of arena.events() says what is and what should "
-            f"be; sbflush() empties it, shmalloc check {self.arena} looks for the rest of the damage"
+            f"{self.call}: sockbuf {self.sockbuf!r} is damaged; the last of arena.events() says what is and what "
+            f"should be; sbflush() empties it, shmalloc check {self.arena} looks for the rest of the damage"
         )
