@@ -181,6 +181,7 @@ class Mbuf:
         arg2: int = 0,
         type: int = 400,  # noqa: A002
         readonly: bool = False,
+        filled: bool = False,
     ) -> None: ...
     def m_extaddref(self, other: Mbuf) -> None: ...
     def m_getm2(self, size: int, how: int = 2, type: int = 1) -> None: ...  # noqa: A002

@@ -349,7 +349,7 @@ def failure(code: str, facts: Facts) -> e.ShmallocError:
     """
     maker = _BY_SUBJECT.get(facts.get("subject", ""), {}).get(code) or _MAKERS.get(code)
     error = maker(facts) if maker is not None else e.ArenaError(detail=f"the core reports {code} ({dict(facts)!r})")
-    if facts.get("packet_freed") and not hasattr(error, "packet_freed"):
+    if facts.get("packet_freed") and not hasattr(error, "packet_freed") and code != "SM_INVALID":
         error.add_note(f"{facts.get('call')} has freed the packet")
     error.code = code
     error.arena = facts.get("arena", "")

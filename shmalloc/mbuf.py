@@ -14,8 +14,11 @@ import os
 
 from shmalloc import _native
 from shmalloc._native import Mbuf, Mbufq, MbufView, MTag, Pkthdr
+from shmalloc.callbacks import Callback
 from shmalloc.errors import InvalidArgument
+from shmalloc.flags import M_WAITOK
 from shmalloc.mac import Mac
+from shmalloc.mbuf_flags import EXT_EXTREF
 from shmalloc.mbuf_stats import MbufStatistics, mbuf_statistics
 from shmalloc.sockbuf import Sockbuf
 
@@ -39,6 +42,29 @@ class Mbufs(_native.Mbufs):
     """
 
     __slots__ = ()
+
+    def m_extadd(
+        self,
+        item: _native.Item,
+        how: int = M_WAITOK,
+        *,
+        offset: int = 0,
+        size: int | None = None,
+        free: Callback | None = None,
+        arg1: int = 0,
+        arg2: int = 0,
+        type: int = EXT_EXTREF,  # noqa: A002
+        readonly: bool = False,
+    ) -> Mbuf:
+        """A packet of the bytes of an Item, which is closed: zero copy. See Mbuf.m_extadd for the parameters.
+
+        Returns: Mbuf with a packet header, whose data is that part of the item. On failure the item is still yours.
+        """
+        packet = self.m_gethdr(how)
+        packet.m_extadd(
+            item, offset=offset, size=size, free=free, arg1=arg1, arg2=arg2, type=type, readonly=readonly, filled=True
+        )
+        return packet
 
     @property
     def maxusers(self) -> int:

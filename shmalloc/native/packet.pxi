@@ -210,16 +210,18 @@ cdef class Mbuf:
         """The same with a cluster of MCLBYTES, MJUMPAGESIZE, MJUM9BYTES or MJUM16BYTES."""
         packet_cluster(self, how_of(how), length_of("size", size), "m_cljget")
 
-    def m_extadd(self, item not None, *, offset=0, size=None, free=None, arg1=0, arg2=0, int type=400, bint readonly=False):
+    def m_extadd(self, item not None, *, offset=0, size=None, free=None, arg1=0, arg2=0, int type=400, bint readonly=False,
+                 bint filled=False):
         """Use an Item as the storage of the first mbuf, which has none yet; the Item is closed.
 
         Parameters: item: of any zone but the mbufs' own and those with refcnt, or of malloc; offset, size: the part to
         use, in bytes; free: called as free(mem, size, arg1, arg2) when the last mbuf lets go, before the item returns
         to its zone: a module-level function or "package.module:name"; arg1, arg2: 64 bits each; type: EXT_NET_DRV,
-        EXT_MOD_TYPE, EXT_DISPOSABLE or EXT_EXTREF (default).
+        EXT_MOD_TYPE, EXT_DISPOSABLE or EXT_EXTREF (default);
+        readonly: M_RDONLY; filled: all of it counts as data, else none.
         Raises: InvalidArgument, CallbackUnresolvable, ForeignItem, TableFull; the Item is still yours.
         """
-        packet_extadd(self, <Item?>item, offset, size, free, arg1, arg2, type, readonly)
+        packet_extadd(self, <Item?>item, offset, size, free, arg1, arg2, type, readonly, filled)
 
     def m_extaddref(self, Mbuf other not None):
         """Let other's first mbuf, which has no storage, share this one's; both become read-only."""
@@ -364,7 +366,9 @@ cdef class Mbuf:
         Parameters: size: None or M_COPYALL for all that follow. Raises: InvalidArgument: they are not all there.
         BufferError: a writable memoryview is open, and what is shared must not be written.
         """
-        cdef uint32_t start = length_of("off", off), n = M_COPYALL if size is None else length_of("size", size)
+        cdef uint32_t start = length_of("off", off), n = packet_range(self, start, size)
+        if size is None or size == M_COPYALL:
+            n = M_COPYALL
         cdef sm_mbuf *m = packet_enter(self, self.b.writers != 0)
         cdef sm_mbuf *copy = m_copym(self.b.mb, m, start, n, packet_how(self, m, how))
         packet_leave(self, m)

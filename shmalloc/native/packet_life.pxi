@@ -325,7 +325,7 @@ cdef int packet_bare(Mbuf p) except -1:
 
 
 cdef int packet_extadd(Mbuf p, Item it, object offset, object size, object release, object arg1, object arg2, int kind,
-                       bint readonly) except -1:
+                       bint readonly, bint filled) except -1:
     cdef sm_callback_shm cb
     cdef uint32_t start = length_of("offset", offset), n
     cdef uint64_t expect
@@ -355,6 +355,10 @@ cdef int packet_extadd(Mbuf p, Item it, object offset, object size, object relea
                    M_RDONLY if readonly else 0, <uint32_t>kind)
     if err == SM_OK:
         it.b.gone = GONE_HANDED
+        if filled:
+            m_set_len(m, n)
+            if m.m_flags & M_PKTHDR:
+                m.m_pkthdr.ph_len += n
     else:
         item_restore(it, expect)
     return packet_done(p, m, err, "m_extadd")

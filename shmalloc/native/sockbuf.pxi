@@ -264,6 +264,8 @@ cdef int sockbuf_pair(Sockbuf s, bytes addr, Mbuf packet, Mbuf control, int how)
     cdef Mbuf p
     if packet is control and packet is not None:
         refuse("control", "the packet itself", "another packet")
+    if control is not None and control.type != MT_CONTROL:
+        refuse("control", f"type {control.type}", "an mbuf of type MT_CONTROL: control.type = MT_CONTROL")
     for p in (packet, control):
         if p is not None:
             packet_lend(p)

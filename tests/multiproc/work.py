@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import shmalloc
-from shmalloc import Arena, CpuSlotsExhausted, Item, Queue, Zone
+from shmalloc import Arena, CpuSlotsExhausted, Item, Mbuf, Mbufq, Mbufs, Queue, Zone
 
 
 def stamp(mem: memoryview, size: int, arg: object, how: int) -> None:
@@ -138,3 +138,82 @@ def churn(name: str, seed: int, rounds: int) -> int:
                 item[0] = item[len(item) - 1] = rng.randint(0, 255)
                 held.append(item)
     return len(held)
+
+
+def receive_packet(packet: Mbuf) -> tuple[bytes, int, int]:
+    """(bytes, mbufs, clusters in use) of a packet that came as an argument."""
+    return bytes(packet), len(list(packet)), packet.mbufs.statistics().clusters.current
+
+
+def hold_packets(name: str, ready: Connection) -> None:
+    """Takes every packet out of the queue, says how many, and dies without a word when told to go."""
+    arena = Arena.attach(name)
+    queue, held = arena.queue("q"), []
+    try:
+        while True:
+            held.append(queue.get(timeout=0))
+    except shmalloc.QueueEmpty:
+        ready.send(len(held))
+    ready.recv()
+    os._exit(0)
+
+
+def forward(name: str, count: int) -> int:
+    """Receives packets, checks them, prepends a header and sends them on. Returns: how many were damaged."""
+    damaged = 0
+    with Arena.attach(name) as arena:
+        source, sink = arena.queue("in"), arena.queue("out")
+        for _ in range(count):
+            packet = source.get(timeout=30)
+            body = bytes(packet)
+            damaged += body[:32] != hashlib.sha256(body[32:]).digest()
+            packet.m_prepend(14)
+            packet.m_copyback(0, b"H" * 14)
+            packet.m_pullup(46)
+            sink.put(packet, timeout=30)
+    return damaged
+
+
+def stream_out(name: str, seed: int, nbytes: int) -> str:
+    """Sends random bytes through the sockbuf "tcp" in pieces of random size. Returns: their digest."""
+    rng, digest = random.Random(seed), hashlib.sha256()
+    with Arena.attach(name) as arena:
+        mb = arena.mbufs()
+        with mb.sockbuf("tcp") as sb:
+            while nbytes:
+                piece = rng.randbytes(min(nbytes, rng.randint(1, 3000)))
+                packet = mb.m_getcl()
+                packet.m_append(piece)
+                digest.update(piece)
+                nbytes -= len(piece)
+                sb.sbappendstream(packet, timeout=30)
+    return digest.hexdigest()
+
+
+def stream_in(name: str, seed: int, nbytes: int) -> str:
+    """The other end. Returns: the digest of what came."""
+    rng, digest = random.Random(seed), hashlib.sha256()
+    with Arena.attach(name) as arena, arena.mbufs().sockbuf("tcp") as sb:
+        while nbytes:
+            got = bytes(sb.receive(rng.randint(1, 5000), timeout=30))
+            digest.update(got)
+            nbytes -= len(got)
+    return digest.hexdigest()
+
+
+def use_inherited(packet: Mbuf, row: Mbufq) -> list[str]:
+    """What a forked child may do with its parent's packets."""
+    told = []
+    for call in (packet.free, packet.tobytes, row.dequeue, lambda: packet.m_append(b"x")):
+        try:
+            call()
+        except shmalloc.ShmallocError as error:
+            told.append(type(error).__name__)
+    return told
+
+
+def use_own_after_fork(name: str, mb: Mbufs) -> int:
+    """A forked child's own packets, through the inherited Mbufs. Returns: bytes."""
+    packet = mb.m_getcl()
+    packet.m_append(name.encode())
+    return len(packet)

@@ -91,3 +91,33 @@ class Namespace:
 
 
 not_callable = 3
+
+
+def ext_free(mem: memoryview, size: int, arg1: int, arg2: int) -> None:
+    log.append(("free", size, bytes(mem), arg1, arg2))
+
+
+def ext_free_fails(mem: memoryview, size: int, arg1: int, arg2: int) -> None:
+    raise RuntimeError("no")
+
+
+def drain_log() -> None:
+    log.append(("drain",))
+
+
+def label_init(how: int) -> int:
+    log.append(("label init", how))
+    return 0xFEED
+
+
+def label_copy(new: int, old: int, how: int) -> int:
+    log.append(("label copy", new, old, how))
+    return old + 1
+
+
+def label_destroy(slot: int) -> None:
+    log.append(("label destroy", slot))
+
+
+def label_refuse(how: int) -> None:
+    raise PermissionError(errno.EPERM, "no labels today")
