@@ -149,7 +149,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         sm_cpu_shm *z_fast_cpu
         sm_cpu_shm *z_inline_cpu
         sm_cpu_shm *z_raw_cpu
-        uint64_t z_fast_bytes, z_raw_bytes, z_data_bytes
+        uint64_t z_fast_bytes, z_raw_bytes
         uint32_t z_item_off, z_item_bytes
         sm_arena *z_arena
         sm_zone_shm *z_shm

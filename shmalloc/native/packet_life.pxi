@@ -237,7 +237,7 @@ cdef Mbuf packet_adopt(Attachment at, sm_mb *mb, sm_handle h, object handle):
 
 cdef uint64_t mbuf_most(const sm_mb *mb) noexcept:
     """More mbufs than this are a cycle."""
-    return mb.mb_zone[SM_MBZ_MBUF].z_data_bytes // MSIZE
+    return mb.mb_arena.a_bytes // MSIZE
 
 
 cdef int mbuf_sane(sm_mb *mb, const sm_mbuf *m) except -1:
