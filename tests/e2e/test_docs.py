@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python-api.md").read_text(), re.DOTALL)
+PAGES = ("docs/python-api.md", "docs/mbuf.md")
+EXAMPLES = [code for page in PAGES for code in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)]
 COMMANDS = re.findall(r"^\$ shmalloc (\S+)(.*)$", (ROOT / "docs/cli.md").read_text(), re.MULTILINE)
 
 

@@ -8,12 +8,11 @@ gone, or as it was, as its function says.
 import itertools
 import os
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import shmalloc
 from shmalloc import (
@@ -34,12 +33,13 @@ from shmalloc.naming import unlink_object
 
 _numbers = itertools.count()
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-EXAMPLES, STEPS = (400, 50) if LONG else (60, 30)
+EXAMPLES, STEPS = (500, 50) if LONG else (60, 30)
 FAILED = (NoBuffers, OutOfMemory)
 
 sizes = st.integers(0, 5000)
 small = st.integers(0, 300)
 parts = st.floats(0, 1)
+picks = st.integers(0, 1000)
 
 
 class Chain:
@@ -55,10 +55,8 @@ class Chain:
 class MbufMachine(RuleBasedStateMachine):
     """Two attachments of one arena shape packets and pass them on; the model says which bytes must come of it.
 
-    The bundle holds the model's chains; the packets are in `live` alone, so that taking one out drops it.
+    The packets are in `live` alone, so that taking one out drops it; a rule picks one of them by number.
     """
-
-    chains: Bundle[Chain] = Bundle("chains")
 
     @initialize(rate=st.sampled_from([0, 0, 2, 3, 7]), clusters=st.sampled_from([0, 12, 40]))
     def begin(self, rate: int, clusters: int) -> None:
@@ -97,10 +95,15 @@ class MbufMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ the model's book-keeping
 
-    def born(self, packet: Mbuf, chain: Chain) -> Chain:
+    def one(self, pick: int) -> Chain:
+        """One of the live chains, a new one if there is none; a chain without packet when even that fails."""
+        if not self.live:
+            self.get(pick % 2, "m_getcl")
+        return list(self.live)[pick % len(self.live)] if self.live else Chain(0, b"", False)
+
+    def born(self, packet: Mbuf, chain: Chain) -> None:
         self.live[chain] = packet
         assert bytes(packet) == chain.data
-        return chain
 
     def died(self, chain: Chain) -> None:
         del self.live[chain]
@@ -124,18 +127,18 @@ class MbufMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ birth and death
 
-    @rule(target=chains, side=st.integers(0, 1), kind=st.sampled_from(["m_get", "m_gethdr", "m_getcl", "m_getjcl"]))
-    def get(self, side: int, kind: str) -> Any:
+    @rule(side=st.integers(0, 1), kind=st.sampled_from(["m_get", "m_gethdr", "m_getcl", "m_getjcl"]))
+    def get(self, side: int, kind: str) -> None:
         mb = self.mbs[side]
         try:
             packet: Mbuf = getattr(mb, kind)(M_NOWAIT, **({"size": MJUM9BYTES} if kind == "m_getjcl" else {}))
         except FAILED:
             assert self.fails
-            return multiple()
-        return self.born(packet, Chain(side, b"", kind != "m_get"))
+            return
+        self.born(packet, Chain(side, b"", kind != "m_get"))
 
-    @rule(target=chains, side=st.integers(0, 1), size=sizes)
-    def extadd(self, side: int, size: int) -> Any:
+    @rule(side=st.integers(0, 1), size=sizes)
+    def extadd(self, side: int, size: int) -> None:
         data = bytes(size % 251 for size in range(size + 1))
         try:
             item = self.arenas[side].malloc(len(data))
@@ -143,14 +146,15 @@ class MbufMachine(RuleBasedStateMachine):
             packet = self.mbs[side].m_extadd(item, M_NOWAIT)
         except FAILED:
             assert self.fails
-            return multiple()
-        return self.born(packet, Chain(side, data, True))
-
-    @rule(chain=consumes(chains), by_drop=st.booleans())
-    def free(self, chain: Chain, by_drop: bool) -> None:
-        if chain not in self.live:
             return
-        packet = self.live[chain]
+        self.born(packet, Chain(side, data, True))
+
+    @rule(pick=picks, by_drop=st.booleans())
+    def free(self, pick: int, by_drop: bool) -> None:
+        chain = self.one(pick)
+        packet = self.live.get(chain)
+        if packet is None:
+            return
         self.died(chain)
         if not by_drop:
             packet.free()
@@ -159,14 +163,16 @@ class MbufMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ shaping
 
-    @rule(chain=chains, data=st.binary(max_size=3000))
-    def append(self, chain: Chain, data: bytes) -> None:
+    @rule(pick=picks, data=st.binary(max_size=3000))
+    def append(self, pick: int, data: bytes) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         if packet is not None and len(chain.data) < 30_000:
             self.shaped(chain, lambda: packet.m_append(data), chain.data + data, frees=False)
 
-    @rule(chain=chains, size=small)
-    def prepend(self, chain: Chain, size: int) -> None:
+    @rule(pick=picks, size=small)
+    def prepend(self, pick: int, size: int) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         if packet is None:
             return
@@ -183,8 +189,9 @@ class MbufMachine(RuleBasedStateMachine):
 
         self.shaped(chain, call, b"P" * size + chain.data, frees=True)
 
-    @rule(chain=chains, size=small)
-    def pullup(self, chain: Chain, size: int) -> None:
+    @rule(pick=picks, size=small)
+    def pullup(self, pick: int, size: int) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         if packet is None:
             return
@@ -197,8 +204,9 @@ class MbufMachine(RuleBasedStateMachine):
         if self.shaped(chain, lambda: packet.m_pullup(size), chain.data, frees=True):
             assert memoryview(packet)[:size] == chain.data[:size]
 
-    @rule(chain=chains, at=parts, size=st.integers(1, MCLBYTES))
-    def pulldown(self, chain: Chain, at: float, size: int) -> None:
+    @rule(pick=picks, at=parts, size=st.integers(1, MCLBYTES))
+    def pulldown(self, pick: int, at: float, size: int) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         off = int(at * len(chain.data))
         size = min(size, len(chain.data) - off)
@@ -209,24 +217,27 @@ class MbufMachine(RuleBasedStateMachine):
             view, start = found[0]
             assert bytes(view)[start : start + size] == chain.data[off : off + size]
 
-    @rule(target=chains, chain=chains, at=parts)
-    def split(self, chain: Chain, at: float) -> Any:
+    @rule(pick=picks, at=parts)
+    def split(self, pick: int, at: float) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         if packet is None:
-            return multiple()
+            return
         size, whole = int(at * len(chain.data)), chain.data
         rest: list[Mbuf | None] = []
         if not self.shaped(chain, lambda: rest.append(packet.m_split(size, M_NOWAIT)), whole[:size], frees=False):
-            return multiple()
+            return
         if rest[0] is None:
             assert size == len(whole)
             assert not chain.header
-            return multiple()
+            return
         assert bool(rest[0].flags & M_PKTHDR) == chain.header
-        return self.born(rest[0], Chain(chain.side, whole[size:], chain.header))
+        self.born(rest[0], Chain(chain.side, whole[size:], chain.header))
 
-    @rule(chain=chains, other=chains)
-    def cat(self, chain: Chain, other: Chain) -> None:
+    @rule(pick=picks, other_pick=picks)
+    def cat(self, pick: int, other_pick: int) -> None:
+        chain = self.one(pick)
+        other = self.one(other_pick)
         packet, tail = self.live.get(chain), self.live.get(other)
         if packet is None or tail is None or packet is tail or chain.side != other.side:
             return
@@ -239,8 +250,9 @@ class MbufMachine(RuleBasedStateMachine):
             if chain.header:
                 packet.m_fixhdr()
 
-    @rule(chain=chains, at=parts, front=st.booleans())
-    def adj(self, chain: Chain, at: float, front: bool) -> None:
+    @rule(pick=picks, at=parts, front=st.booleans())
+    def adj(self, pick: int, at: float, front: bool) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         if packet is None:
             return
@@ -250,8 +262,9 @@ class MbufMachine(RuleBasedStateMachine):
         with pytest.raises(InvalidArgument):
             packet.m_adj(len(data) + 1 if front else -len(data) - 1)
 
-    @rule(chain=chains, off=sizes, data=st.binary(min_size=1, max_size=600))
-    def copyback(self, chain: Chain, off: int, data: bytes) -> None:
+    @rule(pick=picks, off=sizes, data=st.binary(min_size=1, max_size=600))
+    def copyback(self, pick: int, off: int, data: bytes) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         if packet is None:
             return
@@ -264,11 +277,12 @@ class MbufMachine(RuleBasedStateMachine):
             assert bytes(packet) == chain.data
 
     @rule(
-        chain=chains,
+        pick=picks,
         how=st.sampled_from(["m_defrag", "m_unshare", "m_fragment", "m_collapse"]),
         n=st.integers(20, 4000),
     )
-    def rearrange(self, chain: Chain, how: str, n: int) -> None:
+    def rearrange(self, pick: int, how: str, n: int) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         if packet is None or (not chain.header and how in ("m_defrag", "m_fragment")):
             return
@@ -288,34 +302,37 @@ class MbufMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ copies
 
-    @rule(target=chains, chain=chains, begin=parts, part=parts)
-    def copym(self, chain: Chain, begin: float, part: float) -> Any:
+    @rule(pick=picks, begin=parts, part=parts)
+    def copym(self, pick: int, begin: float, part: float) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         off = int(begin * len(chain.data))
         size = int(part * (len(chain.data) - off))
         if packet is None or size == 0:
-            return multiple()
-        return self.copied(chain, lambda: packet.m_copym(off, size, M_NOWAIT), chain.data[off : off + size])
+            return
+        self.copied(chain, lambda: packet.m_copym(off, size, M_NOWAIT), chain.data[off : off + size])
 
-    @rule(target=chains, chain=chains, how=st.sampled_from(["m_copypacket", "m_dup"]))
-    def copy(self, chain: Chain, how: str) -> Any:
+    @rule(pick=picks, how=st.sampled_from(["m_copypacket", "m_dup"]))
+    def copy(self, pick: int, how: str) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         if packet is None or not chain.header:
-            return multiple()
-        return self.copied(chain, lambda: getattr(packet, how)(M_NOWAIT), chain.data)
+            return
+        self.copied(chain, lambda: getattr(packet, how)(M_NOWAIT), chain.data)
 
-    def copied(self, chain: Chain, call: Callable[[], Mbuf], data: bytes) -> Any:
+    def copied(self, chain: Chain, call: Callable[[], Mbuf], data: bytes) -> None:
         packet = self.live[chain]
         try:
             made = call()
         except FAILED:
             assert self.fails
             assert bytes(packet) == chain.data
-            return multiple()
-        return self.born(made, Chain(chain.side, data, bool(made.flags & M_PKTHDR)))
+            return
+        self.born(made, Chain(chain.side, data, bool(made.flags & M_PKTHDR)))
 
-    @rule(chain=chains, begin=parts, part=parts)
-    def read(self, chain: Chain, begin: float, part: float) -> None:
+    @rule(pick=picks, begin=parts, part=parts)
+    def read(self, pick: int, begin: float, part: float) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         if packet is None:
             return
@@ -331,8 +348,9 @@ class MbufMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ tags, and between the two
 
-    @rule(chain=chains, data=st.binary(max_size=50))
-    def tag(self, chain: Chain, data: bytes) -> None:
+    @rule(pick=picks, data=st.binary(max_size=50))
+    def tag(self, pick: int, data: bytes) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         if packet is None or not packet.flags & M_PKTHDR:
             return
@@ -343,11 +361,12 @@ class MbufMachine(RuleBasedStateMachine):
             return
         assert packet.tags[0].data == data
 
-    @rule(target=chains, chain=consumes(chains), way=st.sampled_from(["ticket", "queue"]))
-    def pass_on(self, chain: Chain, way: str) -> Any:
+    @rule(pick=picks, way=st.sampled_from(["ticket", "queue"]))
+    def pass_on(self, pick: int, way: str) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         if packet is None:
-            return multiple()
+            return
         other = 1 - chain.side
         tags = [tag.data for tag in packet.tags] if packet.flags & M_PKTHDR else []
         self.died(chain)
@@ -361,10 +380,11 @@ class MbufMachine(RuleBasedStateMachine):
         assert packet.freed
         assert isinstance(got, Mbuf)
         assert ([tag.data for tag in got.tags] if got.flags & M_PKTHDR else []) == tags
-        return self.born(got, Chain(other, chain.data, chain.header))
+        self.born(got, Chain(other, chain.data, chain.header))
 
-    @rule(chain=consumes(chains))
-    def into_sockbuf(self, chain: Chain) -> None:
+    @rule(pick=picks)
+    def into_sockbuf(self, pick: int) -> None:
+        chain = self.one(pick)
         packet = self.live.get(chain)
         if packet is None:
             return
@@ -382,19 +402,19 @@ class MbufMachine(RuleBasedStateMachine):
         self.sockbuf += chain.data
         sb.sbcheck()
 
-    @rule(target=chains, side=st.integers(0, 1), size=st.integers(1, 9000))
-    def out_of_sockbuf(self, side: int, size: int) -> Any:
+    @rule(side=st.integers(0, 1), size=st.integers(1, 9000))
+    def out_of_sockbuf(self, side: int, size: int) -> None:
         sb = self.mbs[side].sockbuf("s")
         if not self.sockbuf:
-            return multiple()
+            return
         try:
             got = sb.receive(size, timeout=0, how=M_NOWAIT)
         except FAILED:
             assert self.fails
-            return multiple()
+            return
         data, self.sockbuf = self.sockbuf[:size], self.sockbuf[size:]
         sb.sbcheck()
-        return self.born(got, Chain(side, data, bool(got.flags & M_PKTHDR)))
+        self.born(got, Chain(side, data, bool(got.flags & M_PKTHDR)))
 
     @invariant()
     def bytes_and_counts_agree(self) -> None:

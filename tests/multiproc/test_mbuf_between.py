@@ -163,3 +163,43 @@ def test_a_limit_counts_the_clusters_of_every_process(arena: Arena, mb: Mbufs) -
     caught = None  # type: ignore[assignment]
     assert in_use(mb) == (0, 0)
     assert isinstance(arena.queue("q"), shmalloc.Queue)
+
+
+@pytest.mark.parametrize("rate", [0, 3, 11])
+def test_packets_shaped_in_two_processes_have_the_bytes_of_the_model(arena: Arena, mb: Mbufs, rate: int) -> None:
+    """Both ends change each packet by a plan; plain bytes say what must come back. rate: every n-th M_NOWAIT fails."""
+    source, sink, rng = arena.queue("in", depth=4), arena.queue("out", depth=4), random.Random(rate)
+    rounds, lost = 400, 0
+    with Crew("spawn") as crew:
+        crew.start(work.shaper, arena.name)
+        for seed in range(1, rounds + 1):
+            body = rng.randbytes(rng.randint(1, 5000))
+            arena.sysctl["debug.malloc.failure_rate"] = 0  # the other process waits
+            packet = packet_of(mb, body)
+            twin = packet.m_copypacket()
+            packet.pkthdr.rcvif = seed
+            arena.sysctl["debug.malloc.failure_rate"] = rate
+            source.put(packet, timeout=30)
+            back = sink.get(timeout=30)
+            assert bytes(twin) == body, seed  # whatever the other process did to what was shared
+            if back.pkthdr.rcvif == 0:
+                lost += 1
+                continue
+            want = work.shape_bytes(body, work.plan_of(seed, len(body)))
+            assert bytes(back) == want, seed
+            plan = work.plan_of(seed + rounds, len(want))
+            try:
+                back = work.shape_packet(back, plan)
+            except (NoBuffers, shmalloc.OutOfMemory):
+                lost += 1
+                continue
+            assert bytes(back) == work.shape_bytes(want, plan), seed
+            back.m_sanity()
+        arena.sysctl["debug.malloc.failure_rate"] = 0
+        source.put(mb.m_gethdr(), timeout=30)
+        ((shaped, failed),) = crew.results()
+    assert shaped + failed == rounds
+    assert (lost > 0) == (rate > 0)
+    del packet, twin, back
+    assert in_use(mb) == (0, 0)
+    assert mb.statistics().tags.current == 0

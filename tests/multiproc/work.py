@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import shmalloc
-from shmalloc import Arena, CpuSlotsExhausted, Item, Mbuf, Mbufq, Mbufs, Queue, Zone
+from shmalloc import M_NOWAIT, Arena, CpuSlotsExhausted, Item, Mbuf, Mbufq, Mbufs, Queue, Zone
 
 
 def stamp(mem: memoryview, size: int, arg: object, how: int) -> None:
@@ -217,3 +217,76 @@ def use_own_after_fork(name: str, mb: Mbufs) -> int:
     packet = mb.m_getcl()
     packet.m_append(name.encode())
     return len(packet)
+
+
+def plan_of(seed: int, nbytes: int) -> list[tuple[str, int]]:
+    """What to do with a packet of so many bytes: the same in the process that does it and in the one that checks."""
+    rng, plan = random.Random(seed), []
+    for _ in range(rng.randint(1, 8)):
+        call = rng.choice(
+            ["m_adj", "m_append", "m_prepend", "m_split", "m_copyback", "m_dup", "m_copypacket", "m_pullup"]
+        )
+        number = rng.randint(0, min(nbytes, 150))
+        plan.append((call, number))
+        nbytes += {"m_adj": -number, "m_append": number, "m_prepend": number}.get(call, 0)
+        nbytes = number if call == "m_split" else nbytes
+    return plan
+
+
+def shape_bytes(data: bytes, plan: list[tuple[str, int]]) -> bytes:
+    """What plain bytes become by the plan."""
+    for call, n in plan:
+        if call == "m_adj":
+            data = data[n:]
+        elif call == "m_append":
+            data += b"A" * n
+        elif call == "m_prepend":
+            data = b"P" * n + data
+        elif call == "m_split":
+            data = data[:n]
+        elif call == "m_copyback":
+            data = b"B" * min(n, len(data)) + data[n:]
+    return data
+
+
+def shape_packet(packet: Mbuf, plan: list[tuple[str, int]]) -> Mbuf:
+    """What a packet becomes by the plan, M_NOWAIT where it may be said. Raises: NoBuffers, OutOfMemory."""
+    for call, n in plan:
+        if call == "m_append":
+            packet.m_append(b"A" * n)
+        elif call == "m_prepend":
+            packet.m_prepend(n, M_NOWAIT)
+            packet.m_copyback(0, b"P" * n)
+        elif call == "m_copyback":
+            packet.m_unshare(M_NOWAIT)
+            packet.m_copyback(0, b"B" * min(n, len(packet)))
+        elif call == "m_split":
+            packet.m_split(n, M_NOWAIT)
+        elif call in ("m_dup", "m_copypacket"):
+            packet = getattr(packet, call)(M_NOWAIT)
+        else:
+            getattr(packet, call)(n)
+    return packet
+
+
+def shaper(name: str) -> tuple[int, int]:
+    """Shapes packets by the seed in their header until one has none; what fails it sends back empty, and a fresh
+    packet for one that is gone. Returns: (shaped, failed)."""
+    shaped = failed = 0
+    with Arena.attach(name) as arena:
+        source, sink, mb = arena.queue("in"), arena.queue("out"), arena.mbufs()
+        while True:
+            packet = source.get(timeout=30)
+            seed = packet.pkthdr.rcvif
+            if seed == 0:
+                return shaped, failed
+            try:
+                packet = shape_packet(packet, plan_of(seed, len(packet)))
+                shaped += 1
+            except (shmalloc.NoBuffers, shmalloc.OutOfMemory):
+                del packet
+                packet = mb.m_gethdr()
+                failed += 1
+                seed = 0
+            packet.pkthdr.rcvif = seed
+            sink.put(packet, timeout=30)
