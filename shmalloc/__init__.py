@@ -37,7 +37,6 @@ from shmalloc.mac import Mac, MacPolicy, MacStatistics, MacTestCounters
 from shmalloc.mbuf import Mbuf, Mbufq, Mbufs, MbufView, MTag, Pkthdr, maxusers
 from shmalloc.mbuf_flags import *  # noqa: F403
 from shmalloc.mbuf_flags import __all__ as _mbuf_names
-from shmalloc.mbuf_stats import MbufPool, MbufStatistics
 from shmalloc.queue import Queue
 from shmalloc.recovery import DeadCpu, DumpReport, RecoveryReport
 from shmalloc.sites import own_code, site_text
@@ -94,7 +93,6 @@ __all__ = [
     "MacStatistics",
     "MacTestCounters",
     "Mbuf",
-    "MbufPool",
     "MbufStatistics",
     "MbufView",
     "Mbufq",

@@ -1,5 +1,5 @@
-"""Mbufs: packets as chains of small buffers with clusters behind them. Owns the way into them from an arena, and their
-figures' arithmetic is in mbuf_stats.py; getting, freeing and shaping are native.
+"""Mbufs: packets as chains of small buffers with clusters behind them. Owns the way into them from an arena; getting,
+freeing and shaping are native.
 
     mb = arena.mbufs()
     m = mb.m_getcl()                 # 2 KiB, one allocation
@@ -19,8 +19,8 @@ from shmalloc.errors import InvalidArgument
 from shmalloc.flags import M_WAITOK
 from shmalloc.mac import Mac
 from shmalloc.mbuf_flags import EXT_EXTREF
-from shmalloc.mbuf_stats import MbufStatistics, mbuf_statistics
 from shmalloc.sockbuf import Sockbuf
+from shmalloc.stats import MbufStatistics
 
 __all__ = ["MTag", "Mbuf", "MbufTable", "MbufView", "Mbufq", "Mbufs", "Pkthdr", "maxusers"]
 
@@ -65,18 +65,6 @@ class Mbufs(_native.Mbufs):
             item, offset=offset, size=size, free=free, arg1=arg1, arg2=arg2, type=type, readonly=readonly, filled=True
         )
         return packet
-
-    @property
-    def maxusers(self) -> int:
-        """What the default limits were computed from when the mbufs were made."""
-        users: int = self._figures()[0]
-        return users
-
-    @property
-    def drain_calls(self) -> int:
-        """How often the drain routines were called."""
-        calls: int = self._figures()[1]
-        return calls
 
     def limit(self, name: str) -> int:
         """The effective limit in clusters, 0 for none; name: "nmbclusters", "nmbjumbop", "nmbjumbo9", "nmbjumbo16"."""
@@ -127,8 +115,10 @@ class Mbufs(_native.Mbufs):
         self._set_limit(_JUMBO16, clusters)
 
     def statistics(self) -> MbufStatistics:
-        """Figures as netstat -m shows them. Also on a read-only attachment."""
-        return mbuf_statistics(self._figures())
+        """Figures as netstat -m shows them; the same as Arena.mbuf_statistics()."""
+        figures = _native.mbuf_statistics(self.arena)
+        assert figures is not None
+        return figures
 
     def mbufq(self, maxlen: int = 0) -> Mbufq:
         """A private queue for packets of this process; maxlen: how many it may hold, 0 for no bound."""

@@ -156,13 +156,17 @@ cdef class Mbufs:
         forget(self.at)
         return effective
 
-    def _figures(self):
-        """(maxusers, drain calls, labels made, ended, reaped, records of the zones in their order)."""
-        cdef sm_mb_shm *s = self.mb.mb_shm
-        cdef int i
+    @property
+    def maxusers(self):
+        """What the default limits were computed from when the mbufs were made."""
         self.at.need()
-        return (s.mb_maxusers, s.mb_drain_calls, s.mb_labels_made, s.mb_labels_ended, s.mb_labels_reaped,
-                [zone_figures(self.at, s.mb_zone[i]) for i in range(SM_MBZ_COUNT)])
+        return self.mb.mb_shm.mb_maxusers
+
+    @property
+    def drain_calls(self):
+        """How often the drain routines were called."""
+        self.at.need()
+        return sm_load_rlx(&self.mb.mb_shm.mb_drain_calls)
 
 
 cdef inline void zone_unref(sm_zone *z) noexcept:

@@ -7,7 +7,6 @@ gone, or as it was, as its function says.
 
 import itertools
 import os
-from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import shmalloc
+from model.mbuf_chains import FAILED, Chain, ChainBook
 from shmalloc import (
     M_NOWAIT,
     M_PKTHDR,
@@ -26,15 +26,12 @@ from shmalloc import (
     InvalidArgument,
     Mbuf,
     Mbufs,
-    NoBuffers,
-    OutOfMemory,
 )
 from shmalloc.naming import unlink_object
 
 _numbers = itertools.count()
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 EXAMPLES, STEPS = (500, 50) if LONG else (60, 30)
-FAILED = (NoBuffers, OutOfMemory)
 
 sizes = st.integers(0, 5000)
 small = st.integers(0, 300)
@@ -42,17 +39,7 @@ parts = st.floats(0, 1)
 picks = st.integers(0, 1000)
 
 
-class Chain:
-    """What the model knows of one packet."""
-
-    def __init__(self, side: int, data: bytes, header: bool) -> None:
-        self.side = side
-        self.data = data
-        self.header = header
-        self.tags: list[bytes] = []
-
-
-class MbufMachine(RuleBasedStateMachine):
+class MbufMachine(RuleBasedStateMachine, ChainBook):
     """Two attachments of one arena shape packets and pass them on; the model says which bytes must come of it.
 
     The packets are in `live` alone, so that taking one out drops it; a rule picks one of them by number.
@@ -92,38 +79,6 @@ class MbufMachine(RuleBasedStateMachine):
         assert self.arenas[0].check().findings == ()
         self.arenas[0].close()
         unlink_object(self.name, missing_ok=True)
-
-    # ------------------------------------------------------------ the model's book-keeping
-
-    def one(self, pick: int) -> Chain:
-        """One of the live chains, a new one if there is none; a chain without packet when even that fails."""
-        if not self.live:
-            self.get(pick % 2, "m_getcl")
-        return list(self.live)[pick % len(self.live)] if self.live else Chain(0, b"", False)
-
-    def born(self, packet: Mbuf, chain: Chain) -> None:
-        self.live[chain] = packet
-        assert bytes(packet) == chain.data
-
-    def died(self, chain: Chain) -> None:
-        del self.live[chain]
-
-    def shaped(self, chain: Chain, call: Callable[[], object], data: bytes, *, frees: bool) -> bool:
-        """Runs a call that gives the packet these bytes, or fails as it may. Returns: whether it did not fail."""
-        packet = self.live[chain]
-        try:
-            call()
-        except FAILED:
-            assert self.fails, "nothing was to fail"
-            assert packet.freed == frees
-            if frees:
-                self.died(chain)
-            else:
-                assert bytes(packet) == chain.data
-            return False
-        chain.data = data
-        assert bytes(packet) == data
-        return True
 
     # ------------------------------------------------------------ birth and death
 
@@ -319,16 +274,6 @@ class MbufMachine(RuleBasedStateMachine):
         if packet is None or not chain.header:
             return
         self.copied(chain, lambda: getattr(packet, how)(M_NOWAIT), chain.data)
-
-    def copied(self, chain: Chain, call: Callable[[], Mbuf], data: bytes) -> None:
-        packet = self.live[chain]
-        try:
-            made = call()
-        except FAILED:
-            assert self.fails
-            assert bytes(packet) == chain.data
-            return
-        self.born(made, Chain(chain.side, data, bool(made.flags & M_PKTHDR)))
 
     @rule(pick=picks, begin=parts, part=parts)
     def read(self, pick: int, begin: float, part: float) -> None:

@@ -45,12 +45,9 @@ def test_limits_change_both_ways_while_it_runs(arena: Arena) -> None:
     packets = [mb.m_getcl(M_NOWAIT) for _ in range(40)]
     arena.sysctl["kern.ipc.nmbclusters"] = 20
     assert mb.nmbclusters == 20
-    with pytest.raises(NoBuffers):  # what caches hold already may go out, nothing else
-        while True:
-            packets.append(mb.m_getcl(M_NOWAIT))
-    assert len(packets) < 64
+    with pytest.raises(NoBuffers):
+        mb.m_getcl(M_NOWAIT)
     del packets[5:]
-    arena.reclaim(shmalloc.RECLAIM_DRAIN_CPU)
     with pytest.raises(NoBuffers):
         while True:
             packets.append(mb.m_getcl(M_NOWAIT))
@@ -59,7 +56,7 @@ def test_limits_change_both_ways_while_it_runs(arena: Arena) -> None:
     packets += [mb.m_getcl(M_NOWAIT) for _ in range(200)]
     assert mb.statistics().clusters.current == len(packets)
     mb.nmbclusters = 10
-    assert mb.statistics().clusters.limit == 10
+    assert mb.statistics().clusters.max == 10
 
 
 def test_jumbo_limits_follow_until_they_are_set_themselves(arena: Arena) -> None:
@@ -141,7 +138,7 @@ def test_who_waits_for_a_cluster_gets_the_next_that_is_freed(arena: Arena) -> No
     hoard.pop().free()
     waiter.join(30)
     assert got == [0]
-    assert mb.statistics().delayed[1] + mb.statistics().delayed[2] >= 1
+    assert mb.statistics().clusters.delayed + mb.statistics().packets.delayed >= 1
 
 
 def test_figures_count_no_byte_twice(arena: Arena) -> None:
