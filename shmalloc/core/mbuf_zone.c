@@ -256,13 +256,13 @@ static uint64_t proportion(enum sm_mb_zone which, uint64_t nmbclusters) {
 }
 
 static enum sm_err limit_apply(struct sm_mb *mb, enum sm_mb_zone which, uint64_t items, uint64_t *effective) {
-    uint64_t was = sm_zone_get_max(mb->mb_zone[which]), n;
+    uint64_t n;
     enum sm_err err = sm_zone_set_max(mb->mb_zone[which], items, effective);
     if (err == SM_OK) {
         sm_store_rlx(&mb->mb_shm->mb_limit[which], items);
     }
-    /* Lowered: what is cached passes no limit any more, so it goes back first, packets before their clusters. */
-    if (err == SM_OK && items != 0 && (was == 0 || items < was)) {
+    /* What is cached passes no limit any more, so it goes back, packets before their clusters. */
+    if (err == SM_OK && items != 0) {
         if (which == SM_MBZ_CLUSTER) {
             err = sm_zone_reclaim(mb->mb_zone[SM_MBZ_PACKET], SM_RECLAIM_DRAIN_CPU, &n, &n);
         }

@@ -1,4 +1,4 @@
-"""What the model of mbufs knows of packets, and how it looks at a call: the bytes came of it, or it failed as it may."""
+"""What the model of mbufs knows of packets, and how it looks at a call: its bytes came, or it failed as it may."""
 
 from collections.abc import Callable
 
