@@ -40,14 +40,12 @@ cdef class Mbufs:
         Parameters: how: M_WAITOK (default) or M_NOWAIT; type: MT_*.
         Returns: Mbuf, empty. Raises: NoBuffers, OutOfMemory.   Source: mbuf(9).
         """
-        self.at.need()
-        how = how_of(how)
+        how = mbufs_enter(self, how)
         return mbuf_got(self, m_get(self.mb, how, type), SM_MBZ_MBUF, 0)
 
     def m_gethdr(self, int how=2, int type=1):
         """One mbuf of MHLEN bytes with a packet header. As m_get."""
-        self.at.need()
-        how = how_of(how)
+        how = mbufs_enter(self, how)
         return mbuf_got(self, m_gethdr(self.mb, how, type), SM_MBZ_MBUF, 0)
 
     def m_getcl(self, int how=2, int type=1, int flags=2):
@@ -64,15 +62,14 @@ cdef class Mbufs:
         ...     bytes(m), m.m_trailingspace()
         (b'hello', 2043)
         """
-        self.at.need()
-        how = how_of(how)
+        how = mbufs_enter(self, how)
         return mbuf_got(self, m_getcl(self.mb, how, type, <uint32_t>flags), SM_MBZ_CLUSTER, 0)
 
     def m_getjcl(self, int how=2, int type=1, int flags=2, size=None):
         """One mbuf with a cluster of size bytes: MCLBYTES, MJUMPAGESIZE (default), MJUM9BYTES or MJUM16BYTES."""
         self.at.need()
         cdef uint32_t want = MJUMPAGESIZE if size is None else length_of("size", size)
-        how = how_of(how)
+        how = mbufs_enter(self, how)
         if want != MCLBYTES and want != MJUMPAGESIZE and want != MJUM9BYTES and want != MJUM16BYTES:
             refuse("size", size, "MCLBYTES, MJUMPAGESIZE, MJUM9BYTES or MJUM16BYTES")
         return mbuf_got(self, m_getjcl(self.mb, how, type, <uint32_t>flags, want), jumbo_zone(want), 0)
@@ -81,7 +78,7 @@ cdef class Mbufs:
         """One mbuf with room for size bytes, of whatever kind fits best. Raises: InvalidArgument: beyond MJUM16BYTES."""
         self.at.need()
         cdef uint32_t want = length_of("size", size)
-        how = how_of(how)
+        how = mbufs_enter(self, how)
         if want > MJUM16BYTES:
             refuse("size", size, f"0 .. {MJUM16BYTES}; m_getm2 makes a chain")
         return mbuf_got(self, m_get2(self.mb, want, how, type, <uint32_t>flags), jumbo_zone(want), want)
@@ -90,7 +87,7 @@ cdef class Mbufs:
         """A chain with room for size bytes; see Mbuf.m_getm2 for making one longer."""
         self.at.need()
         cdef uint32_t want = length_of("size", size)
-        how = how_of(how)
+        how = mbufs_enter(self, how)
         if want > M_LEN_MAX:
             refuse("size", size, f"0 .. {M_LEN_MAX}")
         return mbuf_got(self, m_getm2(self.mb, NULL, want, how, type, <uint32_t>flags), SM_MBZ_CLUSTER, want)
@@ -107,7 +104,7 @@ cdef class Mbufs:
         cdef uint32_t what = length_of("id", id)
         cdef sm_tag *t
         self.at.need()
-        how = how_of(how)
+        how = mbufs_enter(self, how)
         if what > 0xffff or what & MTAG_PERSISTENT:
             refuse("id", id, f"16 bits without {MTAG_PERSISTENT:#x}, which says persistent")
         if len(raw) > MTAG_MAX:
@@ -175,6 +172,24 @@ cdef inline void zone_unref(sm_zone *z) noexcept:
         Py_DECREF(<object>z.z_arena.a_runtime.rt_ctx)
 
 
+cdef inline int mbuf_trace(Attachment at, sm_mb *mb) except -1:
+    """Before a call that allocates: where in the program it stands, if the zones are traced. mbuf_traced ends it."""
+    if unlikely(mb.mb_zone[SM_MBZ_MBUF].z_flags & SM_ZONE_TRACE):
+        trace_begin(at, SM_ZONE_TRACE, True)
+    return 0
+
+
+cdef inline void mbuf_traced(sm_mb *mb) noexcept:
+    mb.mb_arena.a_site = 0
+
+
+cdef inline int mbufs_enter(Mbufs mbs, int how) except -1:
+    mbs.at.need()
+    how = how_of(how)
+    mbuf_trace(mbs.at, mbs.mb)
+    return how
+
+
 cdef inline int how_of(int how) except -1:
     if how != SM_M_WAITOK and how != SM_M_NOWAIT:
         refuse("how", how, "M_WAITOK or M_NOWAIT")
@@ -199,6 +214,7 @@ cdef uint32_t length_of(str argument, object value) except? 0xffffffff:
 
 cdef Mbuf mbuf_got(Mbufs mbs, sm_mbuf *m, int which, uint64_t asked):
     """What a getter gave, or its error. which: whose limit it ran into, if any."""
+    mbuf_traced(mbs.mb)
     if unlikely(m == NULL):
         mbuf_fail(mbs.mb, mbs.mb.mb_err, which, None, False, asked)
     forget(mbs.at)
@@ -211,6 +227,7 @@ cdef int mbuf_fail(sm_mb *mb, sm_err err, int which, str call, bint freed, uint6
     cdef sm_zone_stats s
     cdef int i
     cdef Attachment at = attachment_of(z)
+    mbuf_traced(mb)
     facts = {"subject": "mbuf", "call": call, "packet_freed": freed, "asked_bytes": asked}
     if err == SM_OK:
         err = SM_NO_MEMORY # the reason was overwritten by another thread's call

@@ -98,6 +98,7 @@ cdef inline sm_mbuf *packet_enter(Mbuf p, bint moving) except NULL:
     packet_need(p)
     if moving and p.b.exports:
         packet_refused(p, False)
+    mbuf_trace(packet_at(p), p.b.mb)
     p.b.expect = 0
     p.b.gone = GONE_MOVING
     return p.b.m
@@ -106,6 +107,7 @@ cdef inline sm_mbuf *packet_enter(Mbuf p, bint moving) except NULL:
 cdef inline int packet_leave(Mbuf p, sm_mbuf *m) except -1:
     """The packet is this Mbuf's again, and begins at m."""
     cdef sm_err err
+    mbuf_traced(p.b.mb)
     if m != p.b.m:
         err = mbuf_word(p.b.mb, m, &p.b.word)
         if err != SM_OK:

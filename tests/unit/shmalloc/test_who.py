@@ -213,3 +213,22 @@ def test_paths_are_shortened_before_frames_are_left_out() -> None:
 def test_frames_of_this_package_are_its_callers() -> None:
     assert own_code(Arena.who.__code__)
     assert not own_code(here.__code__)
+
+
+def test_packets_and_their_copies_have_their_lines(arena_name: str) -> None:
+    traced = Arena.create(arena_name, max_size="16M", max_zones=16, trace=True)
+    mbufs = traced.mbufs()
+    packet, got = mbufs.m_getcl(), here()
+    packet.m_append(b"x" * 300)
+    copy, copied = packet.m_copypacket(), here()
+    packets = {group.zone: group for group in traced.who() if group.zone.startswith("mbuf")}
+    assert packets["mbuf_packet"].site is not None
+    assert packets["mbuf_packet"].site.startswith(f"{__file__}:{got} ")
+    assert packets["mbuf"].site is not None
+    assert packets["mbuf"].site.startswith(f"{__file__}:{copied} ")
+    assert all(group.state == "held" for group in packets.values())
+    assert set(packets) == {"mbuf", "mbuf_packet"}, "a cluster is no more out than the mbufs that refer to it"
+    assert len(copy) == len(packet)
+    del copy, packet
+    assert traced.check().findings == ()
+    traced.close()
