@@ -12,13 +12,16 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import shmalloc
 from shmalloc import M_NOWAIT, M_WAITOK
+from shmalloc.who import Holding
 from workloads import cookie, histogram
 from workloads.cookie import Cookie, CorruptItem
 from workloads.records import Settings, Tally, Tick, Violation
+
+Carried = TypeVar("Carried", shmalloc.Item, shmalloc.Mbuf)
 
 VIOLATIONS_KEPT: Final = 20
 SABOTAGE_AFTER: Final = 50
@@ -54,6 +57,7 @@ class Worker:
         # Payloads are slices of this: random, yet free to make.
         self.noise = self.rng.randbytes(1 << 16)
         self.ops = 0
+        self.cpu_s = 0.0
         self.sealed = 0
         self.verified = 0
         self.sent = 0
@@ -64,7 +68,9 @@ class Worker:
         self.counts: Counter[str] = Counter()
         self.peaks: dict[str, int] = {}
         self.histograms: dict[str, list[int]] = {}
-        self.leak_from: shmalloc.Zone | None = None
+        self.leak_from: shmalloc.Zone | shmalloc.Mbufs | None = None
+        # What who() told of a leak that was planted.
+        self.holdings: list[Holding] = []
         self._emit = emit
         self._next_tick_ns = 0
         self._violations: list[Violation] = []
@@ -81,7 +87,7 @@ class Worker:
             self._next_tick_ns = now + TICK_NS
             if self._emit is not None:
                 self._emit(Tick(time_ns=now, ops=self.ops))
-        if self._sabotage != "none" and self.ops >= SABOTAGE_AFTER:
+        if self._sabotage != "none" and max(self.ops, self.sealed) >= SABOTAGE_AFTER:
             self._do_sabotage()
         return now < self.deadline_ns
 
@@ -98,7 +104,10 @@ class Worker:
         elif self._sabotage == "leak" and self.leak_from is not None:
             self._sabotage = "none"
             # A ticket that nobody redeems: the item is in transit for ever.
-            self.leak_from.alloc(M_WAITOK, timeout=5.0).ticket()
+            if isinstance(self.leak_from, shmalloc.Mbufs):
+                self.leak_from.m_getcl().ticket()
+            else:
+                self.leak_from.alloc(M_WAITOK, timeout=5.0).ticket()
 
     # ---- findings
 
@@ -134,13 +143,21 @@ class Worker:
 
     def seal(self, item: cookie.Sealable, payload: bytes, payload_crc: int | None = None) -> int:
         """Give an item its cookie. Returns: the sequence number."""
-        self.sealed = sequence = self.sealed + 1
+        sequence = self.next_sequence()
         cookie.seal(item, self.owner, sequence, payload, payload_crc)
-        if self._sabotage == "corrupt" and sequence > SABOTAGE_AFTER:
-            self._sabotage = "none"
-            at = cookie.COOKIE_BYTES + len(payload) - 1
-            item.write(bytes([item.read(1, at)[0] ^ 0x40]), at)
+        self.sealed_now(item, cookie.COOKIE_BYTES + len(payload))
         return sequence
+
+    def next_sequence(self) -> int:
+        """Count one more item as sealed, and number it."""
+        self.sealed += 1
+        return self.sealed
+
+    def sealed_now(self, item: cookie.Sealable, length: int) -> None:
+        """The last item numbered has its cookie, and length bytes with it: damage the last one if sabotage is due."""
+        if self._sabotage == "corrupt" and self.sealed > SABOTAGE_AFTER:
+            self._sabotage = "none"
+            item.write(bytes([item.read(1, length - 1)[0] ^ 0x40]), length - 1)
 
     def verify(self, item: cookie.Sealable, where: str, *, freeing: bool = True) -> Cookie | None:
         """Compare an item with its cookie; a difference is a violation, and None is returned.
@@ -164,7 +181,7 @@ class Worker:
 
     # ---- hand-over
 
-    def send(self, queue: shmalloc.Queue, items: list[shmalloc.Item]) -> list[shmalloc.Item]:
+    def send(self, queue: shmalloc.Queue, items: list[Carried]) -> list[Carried]:
         """Put what fits without waiting. Returns: the items that did not fit; they are still ours."""
         try:
             done = queue.put_many(items, timeout=0)
@@ -173,8 +190,8 @@ class Worker:
         self.sent += done
         return items[done:]
 
-    def receive(self, queue: shmalloc.Queue, most: int, timeout: float = 0.0) -> list[shmalloc.Item]:
-        """Up to `most` items; an empty list when nothing came in time."""
+    def receive(self, queue: shmalloc.Queue, most: int, timeout: float = 0.0) -> list[Any]:
+        """Up to `most` items or packets, as they were sent; an empty list when nothing came in time."""
         try:
             items = queue.get_many(most, timeout=timeout)
         except shmalloc.QueueEmpty:
@@ -191,17 +208,22 @@ class Worker:
             bins = self.histograms[name] = [0] * histogram.BINS
         bins[histogram.bin_of(duration_ns)] += 1
 
+    def peak(self, name: str, value: int) -> None:
+        """Note a value of which only the largest matters."""
+        if value > self.peaks.get(name, 0):
+            self.peaks[name] = value
+
     def pause(self, duration_ns: int) -> None:
         """Note how long one round of work took: what a process sees of the deaths and recoveries of others."""
         self.sample(PAUSE, duration_ns)
-        if duration_ns > self.peaks.get(PAUSE, 0):
-            self.peaks[PAUSE] = duration_ns
+        self.peak(PAUSE, duration_ns)
 
     def tally(self, busy_s: float) -> Tally:
         """Everything counted, as the last line to the runner."""
         return Tally(
             ops=self.ops,
             busy_s=busy_s,
+            cpu_s=self.cpu_s,
             sealed=self.sealed,
             verified=self.verified,
             sent=self.sent,
@@ -214,6 +236,7 @@ class Worker:
             histograms=self.histograms,
             counts=dict(self.counts),
             peaks=self.peaks,
+            holdings=self.holdings,
         )
 
 

@@ -74,9 +74,13 @@ def seal(item: Sealable, owner: int, sequence: int, payload: bytes, payload_crc:
     length = len(payload)
     if COOKIE_BYTES + length > len(item):
         raise ValueError(f"a payload of {length} bytes and its cookie do not fit an item of {len(item)} bytes")
+    item.write(made(owner, sequence, length, _crc32(payload) if payload_crc is None else payload_crc) + payload)
+
+
+def made(owner: int, sequence: int, length: int, payload_crc: int) -> bytes:
+    """The cookie of a payload of so many bytes with that CRC-32, COOKIE_BYTES long."""
     head = _pack_head(MAGIC, owner, sequence, length)
-    crc = _crc32(head, _crc32(payload) if payload_crc is None else payload_crc)
-    item.write(b"".join((head, crc.to_bytes(4, "little"), payload)))
+    return head + _crc32(head, payload_crc).to_bytes(4, "little")
 
 
 def verify(item: Sealable) -> Cookie:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import shmalloc
-from shmalloc.stats import CpuStatistics, CpuZoneStatistics, Finding, TypeStatistics, ZoneStatistics
+from shmalloc.stats import CpuStatistics, CpuZoneStatistics, Finding, MbufStatistics, TypeStatistics, ZoneStatistics
 from workloads.records import CheckRecord, Tally, Violation
 
 
@@ -24,6 +24,7 @@ class Reckoning:
     cpu_zones: list[CpuZoneStatistics]
     malloc_types: list[TypeStatistics]
     findings: list[Finding]
+    mbufs: MbufStatistics | None = None
     check: CheckRecord | None = None
 
     @classmethod
@@ -36,6 +37,7 @@ class Reckoning:
             cpu_zones=[figures for zone in arena.zones() for figures in zone.cpu_statistics()],
             malloc_types=arena.malloc_types(),
             findings=[],
+            mbufs=arena.mbuf_statistics(),
         )
         reckoning._check(arena)
         return reckoning
@@ -72,4 +74,7 @@ def lost_in_transit(tallies: Iterable[Tally]) -> list[Violation]:
 
 def _used(arena: shmalloc.Arena) -> int:
     # What malloc handed out is in these figures too: its size classes are zones.
-    return sum(zone.used for zone in arena.zone_statistics(internal=True))
+    used = sum(zone.used for zone in arena.zone_statistics(internal=True))
+    mbufs = arena.mbuf_statistics()
+    # A packet in its cache has taken its cluster out of the cluster zone.
+    return used if mbufs is None else used - mbufs.packets.cache

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from shmalloc.stats import CpuStatistics, CpuZoneStatistics, Finding, TypeStatistics, ZoneStatistics
+from shmalloc.stats import CpuStatistics, CpuZoneStatistics, Finding, MbufStatistics, TypeStatistics, ZoneStatistics
+from shmalloc.who import Holding
 
 Sabotage = Literal["none", "corrupt", "kill", "hang", "leak"]
 SABOTAGES: tuple[Sabotage, ...] = ("none", "corrupt", "kill", "hang", "leak")
@@ -73,7 +74,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True, tag="phase"):
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):
-    """The last line of a worker: everything that it counted."""
+    """The last line of a worker: everything that it counted. cpu_s: what it had of a core in the busy seconds."""
 
     ops: int
     busy_s: float
@@ -89,6 +90,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):
     histograms: dict[str, list[int]]
     counts: dict[str, int]
     peaks: dict[str, int] = {}
+    holdings: list[Holding] = []
+    cpu_s: float = 0.0
 
 
 Report = Ready | Tick | Phase | Tally
@@ -163,7 +166,11 @@ class MachineRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The object that `workloads run NAME --json` prints."""
+    """The object that `workloads run NAME --json` prints.
+
+    counts: sums over the workers, peaks: their maxima; "what / how" is one figure of several ways to do a thing.
+    mbufs: None where there are none; holdings: what who() told of a planted leak, before that was freed.
+    """
 
     workload: str
     cpus: int
@@ -183,6 +190,9 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     malloc_types: list[TypeStatistics]
     counts: dict[str, int]
     histograms: dict[str, list[int]]
+    peaks: dict[str, int] = {}
+    mbufs: MbufStatistics | None = None
+    holdings: list[Holding] = []
     kills: int = 0
     recoveries: list[RecoveryRecord] = []
     pause_p99_us: float | None = None
@@ -190,6 +200,20 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None
     machine: MachineRecord
     started: str
+
+
+class DemoResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The object that `workloads demo --json` prints: a result of each act."""
+
+    replay: RunResult
+    forward: RunResult
+    leak: RunResult
+    ok: bool
+
+    @property
+    def acts(self) -> tuple[RunResult, RunResult, RunResult]:
+        """The runs, in the order in which they were shown."""
+        return self.replay, self.forward, self.leak
 
 
 def encode_line(record: Any) -> bytes:
@@ -213,6 +237,6 @@ def decode_result(data: bytes) -> RunResult:
     return msgspec.json.decode(data, type=RunResult)
 
 
-def encode_result(result: RunResult) -> str:
-    """The one JSON object of a run, indented."""
+def encode_result(result: RunResult | DemoResult) -> str:
+    """The one JSON object of a run, or of a demo, indented."""
     return msgspec.json.format(msgspec.json.encode(result), indent=2).decode()

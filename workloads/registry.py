@@ -11,15 +11,33 @@ from workloads.stress.base import Workload
 from workloads.stress.churn import Churn
 from workloads.stress.crossfree import CrossFree
 from workloads.stress.forkstorm import ForkStorm
+from workloads.stress.forward import Forward
+from workloads.stress.ips import Ips
 from workloads.stress.killstorm import KillStorm
 from workloads.stress.larson import Larson
 from workloads.stress.limits import Limits
+from workloads.stress.nfsleak import NfsLeak
 from workloads.stress.packets import Packets
 from workloads.stress.refcnt import RefCnt
+from workloads.stress.rip import Rip
+from workloads.stress.sockets import Sockets
 
-WORKLOADS: Final[dict[str, type[Workload]]] = {
-    workload.name: workload for workload in (Churn, CrossFree, Larson, Limits, RefCnt, ForkStorm, KillStorm, Packets)
-}
+_KINDS: Final[tuple[type[Workload], ...]] = (
+    Churn,
+    CrossFree,
+    Larson,
+    Limits,
+    RefCnt,
+    ForkStorm,
+    KillStorm,
+    Packets,
+    Forward,
+    Sockets,
+    Rip,
+    NfsLeak,
+    Ips,
+)
+WORKLOADS: Final[dict[str, type[Workload]]] = {workload.name: workload for workload in _KINDS}
 
 
 class UnknownWorkload(LookupError):

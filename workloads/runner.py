@@ -23,7 +23,7 @@ import psutil
 import shmalloc
 from workloads import histogram, registry
 from workloads.capture import BUNDLED
-from workloads.context import PAUSE, inbox_name
+from workloads.context import PAUSE
 from workloads.killing import NotRecovered, kill_and_recover, planned_kills
 from workloads.process import WorkerProcess
 from workloads.reckoning import Reckoning, lost_in_transit
@@ -85,7 +85,8 @@ class _Run:
     def _arena(self, name: str) -> Iterator[shmalloc.Arena]:
         # The workers, the runner, and whatever a workload forks besides.
         slots = 8 + 4 * self._settings.cpus
-        arena = shmalloc.Arena.create(name, max_size=self._workload.max_size, max_cpus=slots, cpu_name="runner")
+        kind = self._workload
+        arena = shmalloc.Arena.create(name, max_size=kind.max_size, max_cpus=slots, cpu_name="runner", trace=kind.trace)
         try:
             with arena:
                 yield arena
@@ -118,7 +119,8 @@ class _Run:
         self._say("drain\n")
         self._listen(lambda worker: "drained" in worker.phases, settings.grace_s, "drain")
         if not self._all_alive():
-            self._sweep(arena)
+            # What was on its way to the dead is not leaked.
+            self._workload.sweep(arena, settings)
         self._bury(arena)
         # Everybody is attached and says that it holds nothing: what is used now is leaked.
         reckoning = Reckoning.take(arena)
@@ -196,17 +198,6 @@ class _Run:
     def _all_alive(self) -> bool:
         return not any(violation.kind in ("worker-died", "worker-hung") for violation in self._violations)
 
-    def _sweep(self, arena: shmalloc.Arena) -> None:
-        """Empty the inboxes of the dead: what was on its way to them is not leaked."""
-        for rank in range(self._settings.cpus):
-            try:
-                queue = arena.queue(inbox_name(rank))
-                while True:
-                    for item in queue.get_many(64, timeout=0):
-                        item.free()
-            except (shmalloc.QueueEmpty, shmalloc.QueueNotFound):
-                continue
-
     def _bury(self, arena: shmalloc.Arena) -> None:
         """Attach once more where CPUs died: a CPU that arrives reaps those that left without a word."""
         if not all(cpu.alive for cpu in arena.cpus()):
@@ -245,7 +236,11 @@ class _Run:
             name: histogram.merge(t.histograms[name] for t in tallies if name in t.histograms) for name in names
         }
         pause_p99_ns = histogram.quantile_ns(histograms.get(PAUSE, []), 0.99)
-        pause_max_ns = max((tally.peaks[PAUSE] for tally in tallies if PAUSE in tally.peaks), default=None)
+        peaks: dict[str, int] = {}
+        for tally in tallies:
+            for name, value in tally.peaks.items():
+                peaks[name] = max(value, peaks.get(name, 0))
+        pause_max_ns = peaks.get(PAUSE)
         return RunResult(
             workload=settings.workload,
             cpus=settings.cpus,
@@ -265,11 +260,14 @@ class _Run:
             malloc_types=reckoning.malloc_types,
             counts=dict(counts),
             histograms=histograms,
+            peaks=peaks,
+            mbufs=reckoning.mbufs,
+            holdings=[holding for tally in tallies for holding in tally.holdings],
             kills=counts["kills"] + sum(worker.killed for worker in self._workers),
             recoveries=self._recoveries,
             pause_p99_us=None if pause_p99_ns is None else round(pause_p99_ns / 1e3, 1),
             pause_max_us=None if pause_max_ns is None else round(pause_max_ns / 1e3, 1),
-            source=(Path(settings.pcap).name if settings.pcap else BUNDLED) if settings.workload == "packets" else None,
+            source=(Path(settings.pcap).name if settings.pcap else BUNDLED) if self._workload.replays else None,
             machine=describe_machine(),
             started=started,
         )

@@ -59,9 +59,10 @@ def _serve(assignment: Assignment, commands: BinaryIO, reports: BinaryIO) -> Non
         gc.freeze()
         reports.write(encode_line(Ready(pid=os.getpid(), cpu_id=arena.cpu_id, core=assignment.core)))
         worker.deadline_ns = int(_expect(commands, b"go")[0])
-        begin = time.perf_counter_ns()
+        begin, used = time.perf_counter_ns(), time.process_time()
         workload.run(worker)
         busy_s = (time.perf_counter_ns() - begin) / 1e9
+        worker.cpu_s = time.process_time() - used
         reports.write(encode_line(Tick(time_ns=time.perf_counter_ns(), ops=worker.ops)))
         reports.write(encode_line(Phase(name="looped")))
         _expect(commands, b"drain")

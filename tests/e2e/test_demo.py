@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from workloads.stress import nfsleak
+
 
 @dataclass(frozen=True)
 class Demo:
@@ -39,7 +41,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Demo:
         except subprocess.TimeoutExpired:
             process.terminate()
             raise
-    left = list(Path("/dev/shm").glob(f"*workloads-packets-{process.pid}-*"))
+    left = list(Path("/dev/shm").glob(f"*workloads-*-{process.pid}-*"))
     return Demo(directory, process.returncode, out, err, left)
 
 
@@ -52,8 +54,9 @@ def rows(text: str, head: str) -> list[list[str]]:
 
 def test_the_demo_is_clean(ended: Demo) -> None:
     assert (ended.code, ended.err, ended.left) == (0, "", [])
-    assert re.search(r"^check: clean; .* leaked items: 0$", ended.out, re.MULTILINE)
-    assert re.search(r"^Clean: [\d,]+ items verified, no violation, nothing leaked", ended.out, re.MULTILINE)
+    # Of the replay, of forwarding, and of the server whose leak was found and freed.
+    assert len(re.findall(r"^check: clean; .* leaked items: 0$", ended.out, re.MULTILINE)) == 3
+    assert len(re.findall(r"^Clean: [\d,]+ items verified, no violation, nothing leaked", ended.out, re.MULTILINE)) == 3
 
 
 def test_the_zones_are_shown_as_vmstat_does_and_nothing_is_used(ended: Demo) -> None:
@@ -99,10 +102,42 @@ def test_one_worker_was_killed_another_took_its_place_and_recovery_is_reported(e
     )
 
 
+def test_the_capture_is_forwarded_as_mbufs_up_to_the_table_of_netstat(ended: Demo) -> None:
+    act = ended.out[ended.out.index("\nforward: ") : ended.out.index("\nnfsleak: ")]
+    done = re.match(r"\nforward: ([\d,]+) operations by 4 processes", act)
+    assert done
+    verified = re.search(r"^Clean: ([\d,]+) items verified", act, re.MULTILINE)
+    assert verified
+    assert verified[1] == done[1]
+    used = re.search(r"^(\d+)/(\d+)/(\d+) mbufs in use \(current/cache/total\)$", act, re.MULTILINE)
+    assert used
+    current, cache, total = map(int, used.groups())
+    assert (current, total) == (0, cache)
+    assert cache > 0
+    assert re.search(r"^0/\d+ mbuf\+clusters out of packet secondary zone in use \(current/cache\)$", act, re.MULTILINE)
+
+
+def test_the_planted_leak_is_attributed_to_the_process_and_the_line(ended: Demo) -> None:
+    act = ended.out[ended.out.index("\nnfsleak: ") :]
+    groups = rows(act, "OLDEST COUNT BYTES HOLDER ZONE SITE")
+    assert [row[8] for row in groups] == ["nfs_reply", "mbuf_packet"]
+    assert len({tuple(row[3:8]) for row in groups}) == 1, "one process holds both"
+    leaked = [line.split()[1:] for line in act.splitlines() if line.startswith("leaked  ")]
+    assert leaked == [[row[1] for row in reversed(groups)]]
+    source = Path(nfsleak.__file__).read_text().splitlines()
+    for row, call in zip(groups, nfsleak.CALLS, strict=True):
+        file, _, number = row[9].rpartition(":")
+        assert nfsleak.__file__.endswith(file)
+        assert call in source[int(number) - 1]
+
+
 def test_the_last_line_names_the_page(ended: Demo) -> None:
     assert ended.out.splitlines()[-1] == "report: out/report.html"
     page = (ended.directory / "out" / "report.html").read_text()
-    assert page.count("<svg") >= 4
+    assert page.count("<svg") >= 5
+    assert page.index("<h2>Recovery</h2>") < page.index("<h2>Forward</h2>") < page.index("<h2>Leak</h2>")
+    assert "out of packet secondary zone in use" in page
+    assert page.count("NfsLeak._serve_from_mbufs") == 1
     assert "frame.2048" in page
     assert "<h2>Recovery</h2>" in page
     assert worker_rows(ended)[1][0][1] in page

@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
-from workloads.cli.outcome import carry_out, leave, save_page, show_json, show_result
+from workloads.cli.outcome import carry_out, leave, save_page, show_act, show_json, show_result
 from workloads.cli.run import CPUS_MOST
-from workloads.records import Settings
+from workloads.records import DemoResult, Settings
+from workloads.report.demo_page import demo_page
 
 PAGE = Path("out/report.html")
+FORWARD = "The same frames, forwarded as mbufs: prepended, pulled up, split, and freed by another process"
+LEAK = "A server that does not free some of its replies: which process, and which line?"
 
 
 def demo(
@@ -31,13 +34,28 @@ def demo(
 
     Each process takes in frames, hands every one to another process, and verifies and frees those it receives: no frame
     is freed where it was allocated. In the middle of the run one of them is killed with SIGKILL: the others go on, what
-    it held is recovered, and a new process takes its place. Exit status 1 when anything was found.
+    it held is recovered, and a new process takes its place. Then the same frames are forwarded as mbufs for a third of
+    that time, up to the table of netstat -m; and for a sixth of it one process leaks, until `who` names it and its
+    line. Exit status 1 when anything else was found.
     """
-    result = carry_out(Settings(workload="packets", cpus=cpus, seconds=seconds, seed=seed, pcap=pcap, kills=kills))
-    save_page(result, html)
+    replay = carry_out(Settings(workload="packets", cpus=cpus, seconds=seconds, seed=seed, pcap=pcap, kills=kills))
+    if not as_json:
+        show_result(replay)
+    forward = carry_out(Settings(workload="forward", cpus=cpus, seconds=act_s(seconds, 3), seed=seed, pcap=pcap))
+    if not as_json:
+        show_act(forward, FORWARD)
+    leak = carry_out(Settings(workload="nfsleak", cpus=cpus, seconds=act_s(seconds, 6), seed=seed))
+    if not as_json:
+        show_act(leak, LEAK)
+    demo = DemoResult(replay=replay, forward=forward, leak=leak, ok=replay.ok and forward.ok and leak.ok)
+    save_page(demo_page(demo), html)
     if as_json:
-        show_json(result)
+        show_json(demo)
     else:
-        show_result(result)
         typer.echo(f"report: {html}")
-    leave(result)
+    leave(demo)
+
+
+def act_s(seconds: float, part: int) -> float:
+    """How long an act takes that gets a part of the replay's time: enough to see something, and never a minute."""
+    return min(max(0.5, round(seconds / part, 1)), 20.0)

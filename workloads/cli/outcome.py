@@ -8,18 +8,28 @@ from pathlib import Path
 import typer
 
 from shmalloc.cli import screen
+from shmalloc.report.holdings import holding_table
+from shmalloc.report.mbufs import netstat_lines
 from shmalloc.report.page import write_page
 from shmalloc.report.tables import cpu_table, type_table, zone_table
 from workloads.capture import BadCapture
 from workloads.cli.progress import progress_bar
-from workloads.records import RunResult, Settings, encode_result
+from workloads.records import DemoResult, RunResult, Settings, encode_result
 from workloads.registry import UnknownWorkload
-from workloads.report.run_page import run_page
-from workloads.report.tables import death_table, pause_text, recovery_table, verdict, violation_table, worker_table
+from workloads.report.tables import (
+    death_table,
+    pause_text,
+    recovery_table,
+    verdict,
+    violation_table,
+    ways_table,
+    worker_table,
+)
 from workloads.runner import run_workload
 
 FOUND = 1
 USAGE = 2
+LEAK = "What who() told of the planted leak"
 
 
 def carry_out(settings: Settings) -> RunResult:
@@ -38,11 +48,11 @@ def complain(text: str) -> None:
     sys.stderr.flush()
 
 
-def save_page(result: RunResult, path: Path) -> None:
-    """Write the page of a run, with the directory for it. Leaves with status 2 when that is impossible."""
+def save_page(text: str, path: Path) -> None:
+    """Write a page, with the directory for it. Leaves with status 2 when that is impossible."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_page(path, run_page(result))
+        write_page(path, text)
     except OSError as error:
         complain(f"{path} cannot be written: {error.strerror}")
         raise typer.Exit(USAGE) from None
@@ -50,11 +60,7 @@ def save_page(result: RunResult, path: Path) -> None:
 
 def show_result(result: RunResult) -> None:
     """The tables of a run and its verdict, for people."""
-    screen.say(
-        f"{result.workload}: {result.ops:,} operations by {result.cpus} processes in {result.seconds:g} s, "
-        f"{result.ops_per_second:,.0f} a second; seed {result.seed}",
-        style="bold",
-    )
+    show_summary(result)
     _gap()
     screen.show(zone_table(result.zones), title=True)
     if any(kind.requests for kind in result.malloc_types):
@@ -65,6 +71,7 @@ def show_result(result: RunResult) -> None:
     _gap()
     screen.show(worker_table(result), title=True)
     _gap()
+    show_mbufs(result)
     if result.recoveries:
         screen.show(death_table(result), title=True)
         _gap()
@@ -72,6 +79,45 @@ def show_result(result: RunResult) -> None:
         _gap()
     if result.kills:
         screen.say(pause_text(result))
+    show_check(result)
+
+
+def show_mbufs(result: RunResult) -> None:
+    """What a run with mbufs has besides: its ways compared, the table of netstat -m, and who leaked."""
+    if (ways := ways_table(result)).rows:
+        screen.show(ways, title=True)
+        _gap()
+    if result.mbufs is not None:
+        screen.show_lines(["Mbufs", *netstat_lines(result.mbufs)])
+        _gap()
+    if result.holdings:
+        screen.show(holding_table(result.holdings, None, title=LEAK), title=True)
+        _gap()
+
+
+def show_json(result: RunResult | DemoResult) -> None:
+    """The one JSON object."""
+    sys.stdout.write(encode_result(result) + "\n")
+    sys.stdout.flush()
+
+
+def leave(result: RunResult | DemoResult) -> None:
+    """Exit status 1 unless the run was clean."""
+    if not result.ok:
+        raise typer.Exit(FOUND)
+
+
+def show_summary(result: RunResult) -> None:
+    """The first line of a run."""
+    screen.say(
+        f"{result.workload}: {result.ops:,} operations by {result.cpus} processes in {result.seconds:g} s, "
+        f"{result.ops_per_second:,.0f} a second; seed {result.seed}",
+        style="bold",
+    )
+
+
+def show_check(result: RunResult) -> None:
+    """The last lines of a run: violations, findings, leaks, verdict."""
     if result.violations:
         screen.show(violation_table(result), title=True)
     for finding in result.findings:
@@ -84,16 +130,14 @@ def show_result(result: RunResult) -> None:
     screen.say(verdict(result), style="green" if result.ok else "red")
 
 
-def show_json(result: RunResult) -> None:
-    """The one JSON object."""
-    sys.stdout.write(encode_result(result) + "\n")
-    sys.stdout.flush()
-
-
-def leave(result: RunResult) -> None:
-    """Exit status 1 unless the run was clean."""
-    if not result.ok:
-        raise typer.Exit(FOUND)
+def show_act(result: RunResult, text: str) -> None:
+    """A run of which only what is new is shown: an act of the demo."""
+    _gap()
+    screen.say(text, style="bold")
+    show_summary(result)
+    _gap()
+    show_mbufs(result)
+    show_check(result)
 
 
 def _gap() -> None:

@@ -10,6 +10,7 @@ import typer
 
 from workloads.cli.outcome import USAGE, complain, leave, save_page, show_result
 from workloads.records import decode_result
+from workloads.report.run_page import run_page
 
 
 def report(
@@ -26,7 +27,7 @@ def report(
         complain(f"{saved} is no saved run ({error}); make one with: workloads run NAME --json > FILE")
         raise typer.Exit(USAGE) from None
     if html is not None:
-        save_page(result, html)
+        save_page(run_page(result), html)
     show_result(result)
     if html is not None:
         typer.echo(f"page: {html}")

@@ -13,6 +13,7 @@ import typer
 from workloads import registry
 from workloads.cli.outcome import USAGE, carry_out, complain, leave, save_page, show_json, show_result
 from workloads.records import SABOTAGES, Sabotage, Settings
+from workloads.report.run_page import run_page
 
 CPUS_MOST = 56
 
@@ -54,7 +55,8 @@ def run(
         typer.Option(min=0, metavar="K", help="Where randomness starts; a new one without.", show_default=False),
     ] = None,
     pcap: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Replay this pcap or pcapng (packets only).", show_default=False)
+        str | None,
+        typer.Option(metavar="FILE", help="Replay this pcap or pcapng (packets, forward).", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page.", show_default=False)] = None,
@@ -74,8 +76,9 @@ def run(
     if name not in registry.WORKLOADS:
         complain(str(registry.UnknownWorkload(name)))
         raise typer.Exit(USAGE)
-    if pcap is not None and name != "packets":
-        raise typer.BadParameter(f"{name} replays nothing; only packets does", param_hint="--pcap")
+    if pcap is not None and not registry.WORKLOADS[name].replays:
+        able = " and ".join(kind.name for kind in registry.WORKLOADS.values() if kind.replays)
+        raise typer.BadParameter(f"{name} replays nothing; {able} do", param_hint="--pcap")
     usual = registry.WORKLOADS[name].cpus_default or len(psutil.Process().cpu_affinity())
     settings = Settings(
         workload=name,
@@ -88,7 +91,7 @@ def run(
     )
     result = carry_out(settings)
     if html is not None:
-        save_page(result, html)
+        save_page(run_page(result), html)
     if as_json:
         show_json(result)
     else:

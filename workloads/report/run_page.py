@@ -8,13 +8,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shmalloc.report.figures import MOST_SERIES, bars, lines
+from shmalloc.report.holdings import holding_table
+from shmalloc.report.mbufs import mbuf_facts
 from shmalloc.report.page import Section, render_page
 from shmalloc.report.table import Column, Table
 from shmalloc.report.tables import cpu_table, type_table, zone_table
 from workloads.histogram import BINS
 from workloads.records import RunResult, WorkerRecord
 from workloads.report.histogram_figure import histogram_figure
-from workloads.report.tables import death_table, pause_text, recovery_table, verdict, violation_table, worker_table
+from workloads.report.tables import (
+    death_table,
+    pause_text,
+    recovery_table,
+    verdict,
+    violation_table,
+    ways_table,
+    worker_table,
+)
 
 _POINTS_MOST = 60
 _RECOVERY_COUNTS = (
@@ -29,15 +39,22 @@ _RECOVERY_COUNTS = (
 
 def run_page(result: RunResult) -> str:
     """The whole page as text."""
-    sections = [
-        _facts(result),
-        *_throughput(result),
+    title = f"shmalloc: {result.workload} on {result.cpus} processes"
+    return render_page(title, run_sections(result), lead=verdict(result), good=result.ok)
+
+
+def run_sections(result: RunResult) -> list[Section]:
+    """Everything about one run, in the order of a page."""
+    return [
+        facts_section(result),
+        *throughput(result),
         Section(
             "Workers",
             note="What each process counted itself. REMOTE: items freed here that another process had sealed.",
             table=worker_table(result),
         ),
         *_violations(result),
+        *mbuf_sections(result),
         *_recovery(result),
         _check(result),
         Section(
@@ -54,11 +71,10 @@ def run_page(result: RunResult) -> str:
         ),
         *_histograms(result),
     ]
-    title = f"shmalloc: {result.workload} on {result.cpus} processes"
-    return render_page(title, sections, lead=verdict(result), good=result.ok)
 
 
-def _facts(result: RunResult) -> Section:
+def facts_section(result: RunResult) -> Section:
+    """What was run, on what."""
     facts = [
         ("operations", f"{result.ops:,} in {result.seconds:g} s: {result.ops_per_second:,.0f} a second"),
         ("items sealed, verified", f"{result.counts['sealed']:,}, {result.counts['verified']:,}"),
@@ -98,7 +114,8 @@ def rates(worker: WorkerRecord, places: Sequence[float]) -> list[float]:
     ]
 
 
-def _throughput(result: RunResult) -> list[Section]:
+def throughput(result: RunResult) -> list[Section]:
+    """Operations a second over time; nothing for a run that has no ticks."""
     until = min(result.seconds, max((worker.series[-1][0] for worker in result.workers if worker.series), default=0.0))
     if until <= 0:
         return []
@@ -116,6 +133,20 @@ def _throughput(result: RunResult) -> list[Section]:
 
 def _label(worker: WorkerRecord) -> str:
     return f"worker {worker.rank}" + (", replaced" if worker.killed else ", new" if worker.life else "")
+
+
+def mbuf_sections(result: RunResult) -> list[Section]:
+    """What a run with mbufs has besides: its ways compared, the table of netstat -m, and who leaked."""
+    sections = []
+    if (ways := ways_table(result, title="")).rows:
+        sections.append(Section("Ways compared", note="The same work done in two ways, in one run.", table=ways))
+    if result.holdings:
+        note = "What who() said while the leak was there, oldest first. Then it was freed."
+        sections.append(Section("The planted leak", note=note, table=holding_table(result.holdings, None, title="")))
+    if result.mbufs is not None:
+        note = "As netstat -m, when everybody had freed everything: what is left is cache."
+        sections.append(Section("Mbufs", note=note, facts=mbuf_facts(result.mbufs)))
+    return sections
 
 
 def _violations(result: RunResult) -> list[Section]:

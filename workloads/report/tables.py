@@ -44,6 +44,17 @@ def worker_table(result: RunResult) -> Table:
     return Table("Workers", tuple(Column(head) for head in heads), tuple(rows), empty="no worker")
 
 
+def ways_table(result: RunResult, *, title: str = "Ways compared") -> Table:
+    """Figures that were counted for several ways to do a thing, side by side: a row a figure, a column a way."""
+    figures = {tuple(name.split(" / ", 1)): value for name, value in result.counts.items() if " / " in name}
+    figures |= {tuple(name.split(" / ", 1)): value for name, value in result.peaks.items() if " / " in name}
+    ways = sorted({way for _, way in figures})
+    rows = tuple(
+        (what, *(f"{figures.get((what, way), 0):,}" for way in ways)) for what in sorted({what for what, _ in figures})
+    )
+    return Table(title, (Column("FIGURE", number=False, give="wrap"), *(Column(way.upper()) for way in ways)), rows)
+
+
 def death_table(result: RunResult, *, title: str = "Killed") -> Table:
     """One row a process that the runner killed: when, what its op word said, and what became of that operation."""
     heads = (

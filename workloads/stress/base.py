@@ -6,6 +6,7 @@ Owns the contract only. A workload object lives in one process; what the process
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import ClassVar
 
 import shmalloc
@@ -23,6 +24,10 @@ class Workload(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     max_size: ClassVar[str] = "1G"
+    # Whether the arena records where every item was allocated.
+    trace: ClassVar[bool] = False
+    # Whether it replays a capture.
+    replays: ClassVar[bool] = False
     # Processes when nobody says how many; None: one for each available core.
     cpus_default: ClassVar[int | None] = None
 
@@ -41,3 +46,12 @@ class Workload(ABC):
     @abstractmethod
     def drain(self, worker: Worker) -> None:
         """Verify and free everything that is left: what this worker holds, and its inbox."""
+
+    def sweep(self, arena: shmalloc.Arena, settings: Settings) -> None:
+        """In the runner, when workers died: free what was on its way to them. Here: what is in queues."""
+        for figures in arena.queue_statistics():
+            queue = arena.queue(figures.name)
+            with suppress(shmalloc.QueueEmpty):
+                while True:
+                    for item in queue.get_many(64, timeout=0):
+                        item.free()

@@ -70,6 +70,7 @@ class Packets(Workload):
 
     name = "packets"
     summary = "a real capture through zones with ctors, across processes, freed on another CPU"
+    replays = True
 
     def __init__(self) -> None:
         self._capture: Capture

@@ -45,6 +45,20 @@ def test_a_ticket_that_nobody_redeems_is_leaked(arena: shmalloc.Arena) -> None:
     assert reckoning.leaked_items == 0
 
 
+def test_a_cached_packets_cluster_is_no_leak_and_a_held_packet_is_its_mbuf_and_its_cluster(
+    arena: shmalloc.Arena,
+) -> None:
+    mbufs = arena.mbufs()
+    held = mbufs.m_getcl()
+    mbufs.m_getcl().free()
+    reckoning = Reckoning.take(arena)
+    assert reckoning.mbufs is not None
+    assert reckoning.mbufs.packets.cache > 0
+    assert reckoning.leaked_items == 2
+    held.free()
+    assert Reckoning.take(arena).leaked_items == 0
+
+
 def test_what_was_sent_and_never_came_out_is_a_violation(result: RunResult) -> None:
     tally = result.workers[0].tally
     assert tally is not None

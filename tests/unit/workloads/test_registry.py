@@ -8,7 +8,8 @@ from workloads.registry import WORKLOADS, UnknownWorkload, find
 
 
 def test_the_workloads_are_those_promised() -> None:
-    assert list(WORKLOADS) == ["churn", "crossfree", "larson", "limits", "refcnt", "forkstorm", "killstorm", "packets"]
+    zones = ["churn", "crossfree", "larson", "limits", "refcnt", "forkstorm", "killstorm", "packets"]
+    assert list(WORKLOADS) == [*zones, "forward", "sockets", "rip", "nfsleak", "ips"]
     assert all(workload.name == name and workload.summary for name, workload in WORKLOADS.items())
     assert all(find(name) is workload for name, workload in WORKLOADS.items())
 

@@ -6,11 +6,20 @@ import re
 from html.parser import HTMLParser
 
 import msgspec
+import pytest
 
+from shmalloc.stats import MbufStatistics, MbufUse
+from shmalloc.who import Holding
 from workloads.histogram import BINS
-from workloads.records import DeathRecord, RecoveryRecord, RunResult
+from workloads.records import DeathRecord, DemoResult, RecoveryRecord, RunResult, decode_result, encode_result
+from workloads.report.demo_page import demo_page
 from workloads.report.histogram_figure import duration_text, histogram_figure, round_durations
 from workloads.report.run_page import rates, run_page
+from workloads.report.tables import ways_table
+
+from .conftest import figures
+
+USES = ("mbufs", "clusters", "packets", "jumbop", "jumbo9", "jumbo16", "tags", "extrefs")
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 
@@ -130,3 +139,75 @@ def test_a_recovery_is_a_section_with_every_death_and_what_the_survivors_felt(re
     ):
         assert text in page
     assert (read(page).open, read(page).wrong) == ([], [])
+
+
+@pytest.fixture
+def leaky(result: RunResult) -> RunResult:
+    """A run over mbufs that did a thing in two ways and told of a leak whose site is hostile."""
+    use = MbufUse(item_bytes=256, current=0, cache=40, total=40, max=64, denied=1, delayed=2)
+    return msgspec.structs.replace(
+        result,
+        counts={**result.counts, "dropped / m_getcl": 3, "dropped / m_clget": 1234},
+        peaks={"longest / m_getcl": 9},
+        mbufs=figures(MbufStatistics, **dict.fromkeys(USES, use), types=(0,) * 16),
+        holdings=[
+            Holding(
+                state="held",
+                cpu=2,
+                pid=77,
+                process="leaky",
+                alive=True,
+                queue=None,
+                zone="mbuf_packet",
+                type=None,
+                site="<script src='http://example.test/y.js'></script>:7 leak",
+                allocated_by=77,
+                traced=True,
+                count=5,
+                bytes=1280,
+                oldest_s=1.5,
+            )
+        ],
+    )
+
+
+def test_ways_are_side_by_side_and_what_was_not_counted_for_one_is_zero(leaky: RunResult) -> None:
+    table = ways_table(leaky)
+    assert [column.head for column in table.columns] == ["FIGURE", "M_CLGET", "M_GETCL"]
+    assert table.rows == (("dropped", "1,234", "3"), ("longest", "0", "9"))
+    assert ways_table(msgspec.structs.replace(leaky, counts={"sealed": 1}, peaks={})).rows == ()
+
+
+def test_the_page_shows_mbufs_ways_and_the_leak_and_stays_well_formed(leaky: RunResult) -> None:
+    page = run_page(leaky)
+    reader = read(page)
+    assert (reader.open, reader.wrong) == ([], [])
+    for heading in ("Ways compared", "The planted leak", "Mbufs"):
+        assert f"<h2>{heading}</h2>" in page
+    assert "leaky (pid 77, cpu 2" in page
+    assert "out of packet secondary zone in use" in page
+    assert not any(name in ("src", "href") for name, _ in reader.attributes)
+
+
+def test_a_run_without_mbufs_has_no_section_about_them(result: RunResult) -> None:
+    page = run_page(result)
+    for heading in ("Ways compared", "The planted leak", "Mbufs"):
+        assert f"<h2>{heading}</h2>" not in page
+
+
+def test_the_page_of_the_demo_leads_with_the_first_act_that_is_not_clean(leaky: RunResult, result: RunResult) -> None:
+    clean = msgspec.structs.replace(result, ok=True, violations=[], leaked_items=0, findings=[])
+    demo = DemoResult(replay=clean, forward=clean, leak=leaky, ok=False)
+    page = demo_page(demo)
+    reader = read(page)
+    assert (reader.open, reader.wrong) == ([], [])
+    assert page.index("<h2>Run</h2>") < page.index("<h2>Forward</h2>") < page.index("<h2>Leak</h2>")
+    assert page.index("Not clean: ") < page.index("<h2>Run</h2>")
+    assert page.count("<h2>Leak: The planted leak</h2>") == 1
+
+
+def test_a_demo_and_a_run_with_mbufs_survive_json(leaky: RunResult) -> None:
+    assert decode_result(encode_result(leaky).encode()) == leaky
+    demo = DemoResult(replay=leaky, forward=leaky, leak=leaky, ok=False)
+    assert msgspec.json.decode(encode_result(demo), type=DemoResult) == demo
+    assert demo.acts == (leaky, leaky, leaky)
