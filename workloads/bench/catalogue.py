@@ -46,11 +46,13 @@ CASES: tuple[Case, ...] = (
     Case("recover.alone", "C: with 100,000 others live and no supervisor", "us"),
     Case("py.pair", "Python: make and drop 2 KiB", "ns"),
     Case("py.bulk", "Python: 64 at a time, an item", "ns"),
+    Case("py.getcl", "Python: an mbuf with its cluster, got and dropped", "ns"),
     Case("py.view", "Python: memoryview(item)", "ns"),
     Case("py.slice", "Python: item[a:b], 64 bytes", "ns"),
     Case("py.assign", "Python: item[a:b] = data, 64 bytes", "ns"),
     Case("py.read", "Python: item.read(64, offset)", "ns"),
     Case("py.write", "Python: item.write(data, offset), 64 bytes", "ns"),
+    Case("mbuf.forward", "Python: a capture forwarded packet by packet, two processes over one", "x"),
     Case("msg.roundtrip", "2 KiB to another process and back", "ns", paired=True),
     Case("msg.stream", "a stream of 2 KiB messages, each", "ns", paired=True),
 )

@@ -28,7 +28,7 @@ class ReportUnreadable(Exception):
 
 def is_ours(subject: str) -> bool:
     """Whether a subject is shmalloc itself; a peer that got slower is no regression."""
-    return subject.startswith(("shmalloc", "zone.", "alloc_many", "Item"))
+    return subject.startswith(("shmalloc", "zone.", "alloc_many", "Item", "m_get"))
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from workloads.bench.catalogue import wanted
 from workloads.bench.cleanup import remove_objects
 from workloads.bench.reference import load_reference
 from workloads.bench.round import Progress, Tableau
-from workloads.bench.targets import BARE, BYTEARRAY, DROPPED, FREED, ITEM, SAME_ON_BYTEARRAY
+from workloads.bench.targets import BARE, BYTEARRAY, DROPPED, FREED, ITEM, PY_CLGET, PY_GETCL, SAME_ON_BYTEARRAY
 
 ITEM_BYTES = 2048
 BATCH_S = 0.002
@@ -52,6 +52,11 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement("py.pair", "SharedMemory", "s = SharedMemory(create=True, size=2048); s.close(); s.unlink()"),
     Statement("py.bulk", "alloc_many / free_many", "zone.free_many(zone.alloc_many(64))", "shmalloc", 64),
     Statement("py.bulk", "list of bytearray(2048)", "[bytearray(2048) for _ in range(64)]", per=64),
+    Statement("py.getcl", PY_GETCL, "mbufs.m_getcl()", "mbufs"),
+    Statement("py.getcl", "m_getcl().m_freem()", "mbufs.m_getcl().m_freem()", "mbufs"),
+    Statement("py.getcl", PY_CLGET, "mbufs.m_gethdr().m_clget()", "mbufs"),
+    Statement("py.getcl", "m_gethdr() dropped", "mbufs.m_gethdr()", "mbufs"),
+    Statement("py.getcl", BYTEARRAY, "bytearray(2048)"),
     Statement("py.view", ITEM, "memoryview(item)", "shmalloc"),
     Statement("py.view", SAME_ON_BYTEARRAY, "memoryview(data)"),
     Statement("py.slice", ITEM, "item[128:192]", "shmalloc"),
@@ -99,6 +104,14 @@ def _shmalloc(stack: ExitStack) -> dict[str, Any]:
     return {"zone": zone, "item": zone.alloc(), "piece": bytes(64)}
 
 
+def _mbufs(stack: ExitStack) -> dict[str, Any]:
+    shmalloc = import_or_refuse("shmalloc", "shmalloc", "Mbufs")
+    arena = shmalloc.Arena.create(f"bench-{os.getpid()}-mbufs", max_size="64M")
+    stack.callback(arena.close)
+    stack.callback(arena.unlink)
+    return {"mbufs": arena.mbufs()}
+
+
 def _kickmsg(stack: ExitStack) -> dict[str, Any]:
     kickmsg = import_or_refuse("kickmsg", "kickmsg", "SharedRegion")
     config = kickmsg.Config()
@@ -132,6 +145,7 @@ SOURCES: Mapping[str, Callable[[ExitStack], dict[str, Any]]] = {
     "python": _python,
     "cython": _cython,
     "shmalloc": _shmalloc,
+    "mbufs": _mbufs,
     "kickmsg": _kickmsg,
     "iceoryx2": _iceoryx2,
 }

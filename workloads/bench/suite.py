@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from workloads.bench.catalogue import CASES, wanted
+from workloads.bench.forwarding import measure_forward
 from workloads.bench.machine import read_machine, usable_cores
 from workloads.bench.messages import measure_messages
 from workloads.bench.native import measure_native
@@ -17,6 +18,8 @@ RUNS = 11
 RUNS_QUICK = 3
 BUDGET_MS = 20.0
 BUDGET_MS_QUICK = 5.0
+FORWARD_S = 2.0
+FORWARD_S_QUICK = 0.5
 
 
 class NothingSelected(ValueError):
@@ -52,6 +55,14 @@ def run_suite(
     )
     measure_statements(tableau, only=only, repeat=runs, progress=progress)
     measure_messages(tableau, only=only, repeat=runs, cores=pair, progress=progress)
+    measure_forward(
+        tableau,
+        only=only,
+        repeat=runs,
+        seconds=FORWARD_S_QUICK if quick else FORWARD_S,
+        cores=len(cores),
+        progress=progress,
+    )
     samples, skips = tableau.samples(), tableau.skips()
     return BenchReport(
         format=FORMAT,

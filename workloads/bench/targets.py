@@ -41,6 +41,10 @@ CLGET = "m_gethdr + m_clget + m_freem"
 BARE_ZONE = "a bare 2 KiB zone pair"
 COPYPACKET = "m_copypacket + m_freem"
 PKTMBUF = "DPDK rte_pktmbuf"
+PY_GETCL = "m_getcl() dropped"
+PY_CLGET = "m_gethdr() and m_clget() dropped"
+FORWARD = "shmalloc, forward"
+FORWARD_CPU = "shmalloc, the same by CPU time"
 DROPPED = "zone.alloc() dropped"
 FREED = "zone.alloc().free()"
 BYTEARRAY = "bytearray(2048)"
@@ -71,10 +75,13 @@ TARGETS: tuple[Target, ...] = (
     Target("py.pair", DROPPED, BARE, "ratio_at_most", 1.6),
     Target("py.pair", FREED, BYTEARRAY, "ratio_at_most", 0.8),
     Target("py.bulk", "alloc_many / free_many", None, "at_most", 12.0),
+    Target("py.getcl", PY_GETCL, BYTEARRAY, "ratio_at_most", 0.9),
+    Target("py.getcl", PY_GETCL, PY_CLGET, "ratio_below", 1.0),
     Target("py.slice", ITEM, SAME_ON_BYTEARRAY, "ratio_at_most", 2.0),
     Target("py.assign", ITEM, SAME_ON_BYTEARRAY, "ratio_at_most", 2.0),
     Target("py.read", ITEM, SAME_ON_BYTEARRAY, "ratio_at_most", 2.0),
     Target("py.write", ITEM, SAME_ON_BYTEARRAY, "ratio_at_most", 2.0),
+    Target("mbuf.forward", FORWARD, None, "at_least", 1.7),
     Target("msg.roundtrip", QUEUE, "kickmsg", "ratio_below", 1.0),
     Target("msg.roundtrip", QUEUE, "multiprocessing.Queue", "times_faster", 20.0),
     Target("msg.stream", QUEUE, "cloudtoid-interprocess", "ratio_below", 1.0),
