@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from workloads.registry import WORKLOADS
+
 ROOT = Path(__file__).parents[2]
 PAGES = ("docs/python-api.md", "docs/mbuf.md")
 EXAMPLES = [code for page in PAGES for code in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)]
@@ -55,3 +57,9 @@ def test_every_option_that_the_page_shows_exists(command: str) -> None:
         word for name, rest in COMMANDS if name == command for word in rest.split() if re.match(r"--?[a-zA-Z]", word)
     }
     assert [option for option in shown if not re.search(rf"(?<![\w-]){option}(?![\w-])", said)] == []
+
+
+def test_the_page_of_workloads_describes_every_one() -> None:
+    page = (ROOT / "docs/workloads.md").read_text()
+    described = re.findall(r"^(?:\| )?`(\w+)`(?: \||$)", page, re.MULTILINE)
+    assert sorted(described) == sorted(WORKLOADS)
