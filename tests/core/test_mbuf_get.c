@@ -375,3 +375,21 @@ TEST(an_mbuf_inherited_by_fork_stays_the_parents) {
     expect_bytes(mb, m, 0, 510);
     EXPECT_OK(m_freem(mb, m));
 }
+
+TEST(a_cluster_of_each_size_is_attached_to_an_mbuf_without_one) {
+    struct sm_mb *mb = mbufs(h);
+    const uint32_t sizes[] = {MCLBYTES, MJUMPAGESIZE, MJUM9BYTES, MJUM16BYTES};
+    const uint32_t types[] = {EXT_CLUSTER, EXT_JUMBOP, EXT_JUMBO9, EXT_JUMBO16};
+    for (int i = 0; i < 4; i++) {
+        struct mbuf *m = m_gethdr(mb, SM_M_NOWAIT, MT_DATA);
+        EXPECT_FALSE(m_cljget(mb, m, SM_M_NOWAIT, sizes[i] + 1));
+        EXPECT_EQ(mb->mb_err, SM_INVALID);
+        EXPECT_TRUE(m_cljget(mb, m, SM_M_NOWAIT, sizes[i]));
+        EXPECT_EQ(m_size(m), sizes[i]);
+        EXPECT_EQ(m->m_ext.me_type, types[i]);
+        EXPECT_EQ(m_refcnt(mb, m), 1);
+        memset(mtod(mb, m), i, sizes[i]);
+        EXPECT_FALSE(m_cljget(mb, m, SM_M_NOWAIT, sizes[i])); /* it has one */
+        EXPECT_OK(m_freem(mb, m));
+    }
+}

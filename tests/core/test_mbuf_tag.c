@@ -138,3 +138,22 @@ TEST(a_damaged_tag_link_is_told_and_ends_the_walk) {
     EXPECT_OK(m_freem(mb, n));
     EXPECT_EQ(tags(mb), 0);
 }
+
+TEST(a_copy_of_a_tag_has_its_payload_and_its_persistence_and_belongs_to_no_packet) {
+    struct sm_mb *mb = mbufs(h);
+    struct mbuf *m = CHAIN(mb, M_PKTHDR, 10);
+    struct m_tag *t = m_tag_alloc(mb, 77, 5 | MTAG_PERSISTENT, MTAG_MAX, SM_M_NOWAIT);
+    EXPECT_TRUE(t != NULL);
+    memset(t->t_data, 0xa5, MTAG_MAX);
+    EXPECT_OK(m_tag_prepend(mb, m, t));
+    struct m_tag *copy = m_tag_copy(mb, t, SM_M_NOWAIT);
+    EXPECT_TRUE(copy != NULL && copy != t);
+    EXPECT_EQ(copy->t_cookie, 77);
+    EXPECT_EQ(copy->t_id, 5);
+    EXPECT_EQ(copy->t_persistent, 1);
+    EXPECT_EQ(copy->t_len, MTAG_MAX);
+    EXPECT_EQ(memcmp(copy->t_data, t->t_data, MTAG_MAX), 0);
+    EXPECT_TRUE(m_tag_next(mb, t) == NULL);
+    EXPECT_OK(m_freem(mb, m));
+    EXPECT_OK(m_tag_free(mb, copy)); /* the packet's end was not its end */
+}
