@@ -43,10 +43,10 @@ def demo(
         show_result(replay)
     forward = carry_out(Settings(workload="forward", cpus=cpus, seconds=act_s(seconds, 3), seed=seed, pcap=pcap))
     if not as_json:
-        show_act(forward, FORWARD)
+        show_act(forward, FORWARD, netstat=True)
     leak = carry_out(Settings(workload="nfsleak", cpus=cpus, seconds=act_s(seconds, 6), seed=seed))
     if not as_json:
-        show_act(leak, LEAK)
+        show_act(leak, LEAK, netstat=False)
     demo = DemoResult(replay=replay, forward=forward, leak=leak, ok=replay.ok and forward.ok and leak.ok)
     save_page(demo_page(demo), html)
     if as_json:

@@ -82,12 +82,12 @@ def show_result(result: RunResult) -> None:
     show_check(result)
 
 
-def show_mbufs(result: RunResult) -> None:
+def show_mbufs(result: RunResult, *, netstat: bool = True) -> None:
     """What a run with mbufs has besides: its ways compared, the table of netstat -m, and who leaked."""
     if (ways := ways_table(result)).rows:
         screen.show(ways, title=True)
         _gap()
-    if result.mbufs is not None:
+    if netstat and result.mbufs is not None:
         screen.show_lines(["Mbufs", *netstat_lines(result.mbufs)])
         _gap()
     if result.holdings:
@@ -130,13 +130,13 @@ def show_check(result: RunResult) -> None:
     screen.say(verdict(result), style="green" if result.ok else "red")
 
 
-def show_act(result: RunResult, text: str) -> None:
+def show_act(result: RunResult, text: str, *, netstat: bool) -> None:
     """A run of which only what is new is shown: an act of the demo."""
     _gap()
     screen.say(text, style="bold")
     show_summary(result)
     _gap()
-    show_mbufs(result)
+    show_mbufs(result, netstat=netstat)
     show_check(result)
 
 

@@ -104,8 +104,9 @@ def test_a_mortal_that_fails_by_itself_is_a_violation(pair: Pair, monkeypatch: p
     worker.arena.reap()
 
 
-def test_workers_that_the_runner_kills_are_replaced_and_named_in_the_result() -> None:
-    result: RunResult = run_workload(Settings(workload="packets", cpus=3, seconds=2.0, seed=3, kills=2))
+@pytest.mark.parametrize("workload", ["packets", "forward"])
+def test_workers_that_the_runner_kills_are_replaced_and_named_in_the_result(workload: str) -> None:
+    result: RunResult = run_workload(Settings(workload=workload, cpus=3, seconds=2.0, seed=3, kills=2))
     assert (result.violations, result.findings, result.leaked_items, result.kills) == ([], [], 0, 2)
     killed = {worker.pid for worker in result.workers if worker.killed}
     assert {death.pid for recovery in result.recoveries for death in recovery.deaths} == killed
