@@ -47,10 +47,24 @@ static inline struct mbuf *m_getcl_cached(struct sm_mb *mb, int type, uint32_t f
     return m;
 }
 
-/* Into the cache of zone z, when nothing hangs on it. */
-static inline bool sm_mb_put(struct mbuf *m, struct sm_zone *z) {
-    const uint64_t stride_held = z->z_stride_held;
-    uint64_t *word = sm_cache_word_below(z, m, z->z_raw_bytes, (uint32_t)stride_held);
+/* sm_cache_word for the keg of mbufs: their stride is MSIZE, a power of two that divides the page. */
+static inline uint64_t *sm_mb_state(const struct sm_zone *z, const struct mbuf *m) {
+    const uint64_t d = (uint64_t)((const uint8_t *)m - z->z_first);
+    if (sm_unlikely(d >= z->z_raw_bytes)) {
+        return NULL;
+    }
+    const uint64_t e = sm_load_rlx(&z->z_pagedir[d >> SM_PAGE_SHIFT]);
+    const uint64_t in = (d & (SM_PAGE - 1)) + ((uint64_t)SM_PG_IDX(e) << SM_PAGE_SHIFT);
+    if (sm_unlikely((uint16_t)e != z->z_page_match) || sm_unlikely(d % MSIZE != 0)) {
+        return NULL;
+    }
+    return (uint64_t *)(z->z_words + (uint64_t)SM_PG_BLK(e) * SM_BLOCK_UNIT) + in / MSIZE;
+}
+
+/* Into the cache of zone z, when nothing hangs on it; link: its m_next. */
+static inline bool sm_mb_put(struct mbuf *m, struct sm_zone *z, sm_off_t link) {
+    uint64_t *word = sm_mb_state(z, m);
+    const uint32_t low = z->z_low_held;
     struct sm_cpu_shm *cpu = z->z_raw_cpu;
     uint8_t *const base = z->z_base;
     bool done = false;
@@ -61,9 +75,11 @@ static inline bool sm_mb_put(struct mbuf *m, struct sm_zone *z) {
     sm_compiler_barrier(); /* pairs with membarrier in quiesce.c */
     if (sm_cache_unclaimed(cpu)) {
         struct sm_cache_shm *c = z->z_cache;
-        const uint64_t st = sm_cache_state(word, stride_held >> 32);
-        if (sm_likely((uint32_t)st == (uint32_t)(stride_held >> 32)) && sm_likely(sm_cache_room(c))) {
-            m->m_next = 0; /* I18: nothing in a cache reaches anything but its own cluster */
+        const uint64_t st = sm_cache_state(word, low);
+        if (sm_likely((uint32_t)st == low) && sm_likely(sm_cache_room(c))) {
+            if (link != 0) {
+                m->m_next = 0; /* I18: nothing in a cache reaches anything but its own cluster */
+            }
             sm_cache_list(base, c, (sm_off_t)((uint8_t *)m - base), word, st + SM_ST_FREE_DELTA);
             done = true;
         }
@@ -90,16 +106,17 @@ static inline bool sm_mb_own_cluster(const struct sm_mb *mb, const struct mbuf *
 
 /* m_free of one mbuf without tags, with no storage or with its own cluster alone. False: nothing happened. */
 static inline bool m_free_cached(struct sm_mb *mb, struct mbuf *m) {
+    const sm_off_t link = m->m_next;
     const uint32_t flags = m->m_flags;
     if (flags & M_PKTHDR && sm_unlikely(m->m_pkthdr.ph_tags != 0)) {
         return false;
     }
     if (!(flags & M_EXT)) {
-        return sm_mb_put(m, mb->mb_zone[SM_MBZ_MBUF]);
+        return sm_mb_put(m, mb->mb_zone[SM_MBZ_MBUF], link);
     }
     struct sm_zone *z = mb->mb_zone[SM_MBZ_PACKET];
     return m->m_ext.me_type == EXT_PACKET && m->m_ext.me_size == MCLBYTES && sm_likely(sm_mb_own_cluster(mb, m, z)) &&
-           sm_mb_put(m, z);
+           sm_mb_put(m, z, link);
 }
 
 #endif

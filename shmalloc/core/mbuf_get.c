@@ -226,7 +226,7 @@ static enum sm_err free_slow(struct sm_mb *mb, struct mbuf *m, bool tags) {
             return err;
         }
         damage = err; /* what it said about its storage made no sense: the mbuf itself can go, the storage is left */
-        if (!tags && sm_mb_put(m, mb->mb_zone[keep ? SM_MBZ_PACKET : SM_MBZ_MBUF])) {
+        if (!tags && sm_mb_put(m, mb->mb_zone[keep ? SM_MBZ_PACKET : SM_MBZ_MBUF], m->m_next)) {
             return damage;
         }
     }
