@@ -45,16 +45,16 @@ def _set_labelling(mbufs: "Mbufs", mode: int) -> None:
 
 
 MBUF_TUNABLES: dict[str, _Row] = {
-    "kern.ipc.maxusers": _Row("What mbuf limits were computed from; set when they are made", 0, lambda m: m.maxusers),
+    "kern.ipc.maxusers": _Row("what mbuf limits were computed from; set when they are made", 0, lambda m: m.maxusers),
     "kern.ipc.nmbclusters": _limit(
-        "nmbclusters", "Most 2 KiB mbuf clusters, 0 for no limit", lambda m: 1024 + m.maxusers * 64
+        "nmbclusters", "most 2 KiB mbuf clusters, 0 for no limit", lambda m: 1024 + m.maxusers * 64
     ),
-    "kern.ipc.nmbjumbop": _limit("nmbjumbop", "Most page-sized jumbo clusters, 0 for no limit", _share(1)),
-    "kern.ipc.nmbjumbo9": _limit("nmbjumbo9", "Most 9 KiB jumbo clusters, 0 for no limit", _share(2)),
-    "kern.ipc.nmbjumbo16": _limit("nmbjumbo16", "Most 16 KiB jumbo clusters, 0 for no limit", _share(3)),
-    "kern.ipc.mb_drains": _Row("Calls to protocol drain routines so far", 0, lambda m: m.drain_calls),
+    "kern.ipc.nmbjumbop": _limit("nmbjumbop", "most page-sized jumbo clusters, 0 for no limit", _share(1)),
+    "kern.ipc.nmbjumbo9": _limit("nmbjumbo9", "most 9 KiB jumbo clusters, 0 for no limit", _share(2)),
+    "kern.ipc.nmbjumbo16": _limit("nmbjumbo16", "most 16 KiB jumbo clusters, 0 for no limit", _share(3)),
+    "kern.ipc.mb_drains": _Row("calls to protocol drain routines so far", 0, lambda m: m.drain_calls),
     "security.mac.label_mbufs": _Row(
-        "Labels on new packet headers: 0 none, 1 all, 2 when a policy asks for them",
+        "labels on new packet headers: 0 none, 1 all, 2 when a policy asks for them",
         2,
         lambda m: LABELS.index(m.mac.labelling),
         _set_labelling,
