@@ -25,3 +25,22 @@ target_compile_options(_native PRIVATE -fno-strict-aliasing)
 target_link_libraries(_native PRIVATE shmalloc::core)
 target_link_options(_native PRIVATE "LINKER:--exclude-libs,ALL")
 install(TARGETS _native LIBRARY DESTINATION shmalloc COMPONENT python)
+
+# witness/_witness: the lock checker's own module. It is linked with nothing of the core; what it needs of an arena comes
+# through the capsule.
+set(witness_pyx "${PROJECT_SOURCE_DIR}/witness/_witness.pyx")
+set(witness_c "${PROJECT_BINARY_DIR}/_witness.c")
+file(GLOB witness_parts CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/witness/*.pxd" "${PROJECT_SOURCE_DIR}/witness/*.pxi")
+add_custom_command(
+  OUTPUT "${witness_c}"
+  COMMAND Python::Interpreter -m cython -3 --module-name witness._witness
+          -I "${PROJECT_SOURCE_DIR}" -I "${PROJECT_SOURCE_DIR}/witness" --output-file "${witness_c}" "${witness_pyx}"
+  DEPENDS "${witness_pyx}" ${witness_parts}
+  COMMENT "Cython: witness/_witness.pyx"
+  VERBATIM)
+python_add_library(_witness MODULE WITH_SOABI "${witness_c}")
+set_target_properties(_witness PROPERTIES C_EXTENSIONS ON C_VISIBILITY_PRESET hidden)
+target_compile_options(_witness PRIVATE -fno-strict-aliasing)
+target_link_libraries(_witness PRIVATE witness_core)
+target_link_options(_witness PRIVATE "LINKER:--exclude-libs,ALL")
+install(TARGETS _witness LIBRARY DESTINATION witness COMPONENT python)

@@ -78,6 +78,8 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     ctypedef enum sm_lock_class "enum sm_lock_class":
         SM_LC_COUNT
     const char *SM_HOOKS_CAPSULE
+    enum:
+        SM_ARENA_WITNESS, SM_ARENA_FAULTS, SM_ARENA_COMPANIONS, SM_COMPANION_ENTRY
     cdef struct sm_hooks:
         uint32_t h_version, h_mask
 
@@ -123,6 +125,9 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     void sm_arena_close(sm_arena *a)
     void sm_arena_after_fork(sm_arena *a)
     void sm_arena_set_hooks(sm_arena *a, const sm_hooks *hooks)
+    sm_err sm_arena_announce(sm_arena *a, uint32_t flags, bint armed)
+    sm_err sm_arena_region(sm_arena *a, const char *name, uint64_t nbytes, uint32_t version, void **mem)
+    sm_err sm_arena_find_region(const sm_arena *a, const char *name, uint64_t *off, uint64_t *nbytes, uint32_t *version)
     sm_err sm_os_free_space(int fd, uint64_t *bytes)
     uint32_t sm_cpu_count_dead(const sm_arena *a)
     sm_err sm_arena_verify(int fd, sm_header_shm *copy)

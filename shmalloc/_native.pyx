@@ -8,7 +8,8 @@ interpreter's lock held, which is what makes an attachment's state belong to one
 another process lets it go (``block_begin``).
 
 Parts: errors.pxi, callback.pxi, attachment.pxi, item.pxi, zone.pxi, queue.pxi, mbufs.pxi, packet*.pxi, mbufq.pxi,
-sockbuf.pxi, mac.pxi, userlock.pxi, figures.pxi, recovery.pxi, catalogue.pxi, site.pxi, who.pxi.
+sockbuf.pxi, mac.pxi, userlock.pxi, figures.pxi, recovery.pxi, catalogue.pxi, companion.pxi,
+site.pxi, who.pxi.
 """
 
 cimport cython
@@ -98,6 +99,7 @@ include "native/figures.pxi"
 include "native/who.pxi"
 include "native/recovery.pxi"
 include "native/catalogue.pxi"
+include "native/companion.pxi"
 
 
 cdef int life_begin() except -1:

@@ -14,6 +14,7 @@ from typing import Self
 from shmalloc import _native
 from shmalloc.attachments import attached, remember
 from shmalloc.callbacks import Callback
+from shmalloc.companions import arm_companions
 from shmalloc.errors import ArenaExists, ArenaNotFound, OutOfMemory
 from shmalloc.figures import ArenaFigures
 from shmalloc.geometry import checked_geometry
@@ -107,7 +108,7 @@ class Arena(ArenaFigures, HoldingTable, MbufTable):
         Parameters: read_only: look only: no CPU slot, no allocation; observe: do not put right on the way in what dead
         processes left, for tools that want to see it first.
         Raises: ArenaNotFound. NotAnArena, ArenaTruncated, ArenaCorrupt, ArenaVersionMismatch, ArenaHalfMade: the object
-        cannot be used, and was not touched. CpuSlotsExhausted.
+        cannot be used, and was not touched. CpuSlotsExhausted. CompanionMissing: it is armed with one not found here.
         """
         self = cls.__new__(cls)
         self.unlink_on_last_close = unlink_on_last_close
@@ -118,6 +119,12 @@ class Arena(ArenaFigures, HoldingTable, MbufTable):
                 self.unlink_on_last_close = False
                 self.close()
                 raise ArenaNotFound(arena=name)
+        if not read_only:
+            try:
+                arm_companions(self)
+            except BaseException:
+                self.close()
+                raise
         remember(self)
         return self
 

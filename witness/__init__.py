@@ -12,9 +12,12 @@ probe whose bit is clear costs one predictable branch. Three things matter to a 
     after one of the allocator's own locks was acquired (``taken`` is 1) and before it is released (0). ``instance``
     tells the locks of one class apart (there is one keg lock for each keg). Called with the lock held, so it must
     neither block nor call back into the arena.
-``h_may_sleep(ctx, zone, flags)``
+``h_may_sleep(ctx, zone, flags, nosleep)``
     before an allocation that may sleep (M_WAITOK). It returns the flags to go on with: a checker that finds locks held
-    may turn M_WAITOK into M_NOWAIT.
+    may turn M_WAITOK into M_NOWAIT, when ``nosleep`` (sysctl debug.nosleepwithlocks) says so.
+``h_userlock(ctx, note)``
+    what happened to a user's lock (mutex, rwlock, sx, semaphore): about to wait, taken, given back, upgraded ... Called
+    outside of the core's operations, so foreign code may run.
 ``SM_LOCK_CLASSES``
     the catalogue of lock classes, in the order in which they must be taken: :func:`lock_classes`.
 
@@ -22,6 +25,18 @@ The table is handed over as a PyCapsule named ``shmalloc._native.hooks`` and car
 ``SM_HOOKS_VERSION``; a table of another version is refused.
 """
 
+from witness.checker import Checker, NotArmed, WitnessError, arm, disarm
 from witness.classes import LockClass, lock_classes
+from witness.graph import NoGraph, read_graph
 
-__all__ = ["LockClass", "lock_classes"]
+__all__ = [
+    "Checker",
+    "LockClass",
+    "NoGraph",
+    "NotArmed",
+    "WitnessError",
+    "arm",
+    "disarm",
+    "lock_classes",
+    "read_graph",
+]

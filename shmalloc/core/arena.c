@@ -84,3 +84,18 @@ enum sm_err sm_arena_region(struct sm_arena *a, const char *name, uint64_t bytes
     }
     return err;
 }
+
+enum sm_err sm_arena_announce(struct sm_arena *a, uint32_t flags, bool armed) {
+    if (flags & ~SM_ARENA_COMPANIONS) {
+        return SM_INVALID;
+    }
+    if (!a->a_writable) {
+        return SM_READ_ONLY;
+    }
+    if (armed) { /* the region before the flag: who reads the flag finds the entry point; pairs with companion_entry */
+        (void)sm_or_acqrel(&a->a_header->h_flags, flags);
+    } else {
+        (void)sm_and_acqrel(&a->a_header->h_flags, ~flags);
+    }
+    return SM_OK;
+}

@@ -128,6 +128,10 @@ void sm_arena_after_fork(struct sm_arena *a);
 enum sm_err sm_arena_region(struct sm_arena *a, const char *name, uint64_t bytes, uint32_t version, void **mem);
 enum sm_err sm_arena_find_region(const struct sm_arena *a, const char *name, uint64_t *off, uint64_t *bytes,
                                  uint32_t *version);
+/* Says in the header, or takes back, that a companion is armed: whoever attaches looks into its region for the entry point
+ * named in the first SM_COMPANION_ENTRY bytes. flags: of SM_ARENA_COMPANIONS. */
+#define SM_COMPANION_ENTRY 128u
+enum sm_err sm_arena_announce(struct sm_arena *a, uint32_t flags, bool armed);
 void sm_arena_set_hooks(struct sm_arena *a, const struct sm_hooks *hooks); /* NULL disarms */
 
 /* Verification of an object before it is mapped: reads only the header. */

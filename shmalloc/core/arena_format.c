@@ -110,8 +110,10 @@ uint64_t sm_arena_object_bytes(const struct sm_geometry *g) {
 }
 
 uint32_t sm_format_checksum(const struct sm_header_shm *h) {
-    const uint8_t *p = (const uint8_t *)h + offsetof(struct sm_header_shm, h_header_bytes);
-    const uint8_t *end = (const uint8_t *)&h->h_region[SM_R_FIXED];
+    struct sm_header_shm fixed = *h;
+    fixed.h_flags &= ~SM_ARENA_COMPANIONS; /* come and go while the arena lives */
+    const uint8_t *p = (const uint8_t *)&fixed + offsetof(struct sm_header_shm, h_header_bytes);
+    const uint8_t *end = (const uint8_t *)&fixed.h_region[SM_R_FIXED];
     uint64_t sum = 0xcbf29ce484222325ull; /* FNV-1a */
     for (; p < end; p++) {
         sum = (sum ^ *p) * 0x100000001b3ull;

@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 
-#define SM_HOOKS_VERSION 1u
+#define SM_HOOKS_VERSION 2u
 #define SM_HOOKS_CAPSULE "shmalloc._native.hooks"
 
 /* X(id, name, fails with, text): places where a failure can be injected. Append only. */
@@ -56,11 +56,45 @@ enum sm_lock_class {
         SM_LC_COUNT
 };
 
+/* The flags of h_may_sleep that a lock checker trades; zone.h's SM_M_NOWAIT and SM_M_WAITOK. */
+#define SM_HOOK_NOWAIT 1
+#define SM_HOOK_WAITOK 2
+
+/* What happened to a user's lock. All but WAITS are told after it happened, and all outside of the core's operations, with
+ * none of its locks held: foreign code may run. */
+enum sm_userlock_event {
+    SM_LOCK_WAITS,      /* found taken; the thread is about to wait */
+    SM_LOCK_ACQUIRED,   /* also when its former holder died */
+    SM_LOCK_FAILED,     /* n_err says why: not waited for, timed out, would wait for itself */
+    SM_LOCK_RELEASED,
+    SM_LOCK_NOT_HELD,   /* a release by who does not hold it */
+    SM_LOCK_UPGRADED,
+    SM_LOCK_DOWNGRADED,
+    SM_LOCK_NOT_TURNED, /* an upgrade (n_flags: SM_LN_READS) or downgrade by who does not hold it so */
+    SM_LOCK_DESTROYED,
+};
+enum sm_hook_lock_kind { SM_LOCK_MUTEX = 1, SM_LOCK_RWLOCK, SM_LOCK_SX, SM_LOCK_SEMAPHORE, SM_LOCK_CONDITION };
+#define SM_LN_TRY 1u       /* would not wait */
+#define SM_LN_READS 2u     /* as a reader */
+#define SM_LN_RECURSIVE 4u /* its owner may take it again */
+
+struct sm_userlock_note {
+    uint32_t n_id, n_gen; /* the same lock as long as both are the same */
+    uint32_t n_kind;      /* enum sm_hook_lock_kind */
+    uint32_t n_event;     /* enum sm_userlock_event */
+    uint32_t n_flags;     /* SM_LN_* */
+    uint32_t n_permits;   /* of a semaphore */
+    const char *n_name;   /* 32 bytes of shared memory, NUL-padded */
+    void *n_caller;       /* return address of the call */
+    enum sm_err n_err;
+};
+
 /* Bits of the mask: which hooks are armed. */
 #define SM_HOOK_FAULT 1u   /* h_fault at every fault point */
 #define SM_HOOK_LOCK 2u    /* h_lock around the core's locks */
 #define SM_HOOK_SLEEP 4u   /* h_may_sleep before an M_WAITOK allocation */
 #define SM_HOOK_CRASH 8u   /* h_crash between the steps of every operation */
+#define SM_HOOK_USERLOCK 32u /* h_userlock at every call about a user's lock */
 #define SM_HOOK_TRACE 16u  /* no hook: the arena's zones are all traced, so nothing may take the inline paths */
 
 struct sm_hooks {
@@ -72,10 +106,12 @@ struct sm_hooks {
     enum sm_err (*h_fault)(void *ctx, enum sm_fault_point point, const char *zone, uint64_t bytes, int flags);
     /* taken: 1 after acquiring, 0 before releasing. instance: tells locks of a class apart. */
     void (*h_lock)(void *ctx, enum sm_lock_class cls, uint64_t instance, int taken);
-    /* Returns the flags to go on with: a lock checker may turn M_WAITOK into M_NOWAIT. */
-    int (*h_may_sleep)(void *ctx, const char *zone, int flags);
+    /* Returns the flags to go on with: a lock checker may turn SM_HOOK_WAITOK into SM_HOOK_NOWAIT. nosleep: what
+     * debug.nosleepwithlocks says. No lock of the core is held. */
+    int (*h_may_sleep)(void *ctx, const char *zone, int flags, int nosleep);
     /* Between two steps of an operation; step is a constant unique in the source. */
     void (*h_crash)(void *ctx, uint32_t step);
+    void (*h_userlock)(void *ctx, const struct sm_userlock_note *note);
 };
 
 #endif

@@ -138,6 +138,7 @@ enum sm_region_id {
 #define SM_ARENA_FENCED 1u  /* membarrier(2) is missing somewhere: owners pay a fence */
 #define SM_ARENA_WITNESS 2u /* armed: whoever attaches arms itself too */
 #define SM_ARENA_FAULTS 4u
+#define SM_ARENA_COMPANIONS (SM_ARENA_WITNESS | SM_ARENA_FAULTS) /* (x) not in the checksum */
 #define SM_ARENA_DUMP 8u /* a copy made by dump: read-only, its CPUs are as they were */
 #define SM_ARENA_TRACE 16u /* every zone made in it is traced, malloc's too; the meta region is sized for that */
 

@@ -14,15 +14,8 @@
 #include "cpu.h"
 #include "userlock_impl.h"
 
-/* What acquiring and releasing mean to a watcher: the one place where a lock checker's hook belongs. Inside the
- * operation, after the lock is ours and before it is given back. */
-static inline enum sm_err acquired(struct sm_userlock *l, uint64_t word) {
-    (void)l;
+static inline enum sm_err acquired(uint64_t word) {
     return sm_unlikely(word & SM_UL_DIED) ? SM_OWNER_DIED : SM_OK;
-}
-
-static inline void releasing(struct sm_userlock *l) {
-    (void)l;
 }
 
 static enum sm_err take_alone(struct sm_userlock *l) {
@@ -37,7 +30,7 @@ static enum sm_err take_alone(struct sm_userlock *l) {
                 return SM_DEADLOCK;
             }
             sm_store_rlx(&s->ul_depth, sm_load_rlx(&s->ul_depth) + 1);
-            return acquired(l, w);
+            return acquired(w);
         }
         /* Acquires what the last owner wrote; pairs with the store in give_alone. */
     } while (sm_unlikely(!sm_cas(&s->ul_word, &w, self | w)));
@@ -45,7 +38,7 @@ static enum sm_err take_alone(struct sm_userlock *l) {
     sm_store_rlx(&s->ul_depth, 1);
     sm_bump(&s->ul_acquires, 1);
     sm_crash_point(l->l_arena, SM_STEP_UL_OWNED);
-    return acquired(l, w);
+    return acquired(w);
 }
 
 static enum sm_err take_counted(struct sm_userlock *l, bool patient) {
@@ -68,7 +61,7 @@ static enum sm_err take_counted(struct sm_userlock *l, bool patient) {
     sm_store_rlx(&cell->uh_shared, sm_load_rlx(&cell->uh_shared) + 1);
     (void)sm_add_rlx(&s->ul_acquires, 1);
     sm_crash_point(l->l_arena, SM_STEP_UL_SHARED);
-    return acquired(l, w);
+    return acquired(w);
 }
 
 enum sm_err sm_ul_try(struct sm_userlock *l, enum sm_userlock_mode mode, bool patient) {
@@ -87,23 +80,27 @@ static bool owner_dead(const struct sm_userlock *l) {
     return owner != 0 && owner <= a->a_header->h_max_cpus && !sm_cpu_alive(a, owner - 1);
 }
 
-enum sm_err sm_userlock_acquire(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns) {
-    if (sm_unlikely(l->l_kind == SM_UL_CONDITION)) {
-        return SM_INVALID;
-    }
-    enum sm_err err = sm_ul_try(l, mode, false);
-    if (sm_likely(err != SM_BUSY)) {
-        return err;
-    }
+enum sm_err sm_ul_acquire_busy(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns) {
     (void)sm_add_rlx(&l->l_shm->ul_contended, 1);
     if (timeout_ns != 0) {
         return sm_ul_wait(l, mode, timeout_ns);
     }
     if (owner_dead(l) || (sm_ul_counts(l, mode) && sm_cpu_count_dead(l->l_arena) != 0)) {
         sm_ul_reap(l->l_arena);
-        err = sm_ul_try(l, mode, false);
+        return sm_ul_try(l, mode, false);
     }
-    return err;
+    return SM_BUSY;
+}
+
+enum sm_err sm_userlock_acquire(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns) {
+    if (sm_unlikely(l->l_kind == SM_UL_CONDITION)) {
+        return SM_INVALID;
+    }
+    if (sm_unlikely(sm_ul_watched(l))) {
+        return sm_ul_acquire_watched(l, mode, timeout_ns, __builtin_return_address(0));
+    }
+    enum sm_err err = sm_ul_try(l, mode, false);
+    return sm_likely(err != SM_BUSY) ? err : sm_ul_acquire_busy(l, mode, timeout_ns);
 }
 
 /* Sequentially consistent, like the waiters' counting: either the loads in sm_ul_wake_next see a waiter, or its next
@@ -119,7 +116,6 @@ static enum sm_err give_alone(struct sm_userlock *l, bool *wake) {
         sm_store_rlx(&s->ul_depth, depth - 1);
         return SM_OK;
     }
-    releasing(l);
     sm_store_seq(&s->ul_word, w & SM_UL_DIED); /* an owned word is its owner's alone to change */
     sm_crash_point(l->l_arena, SM_STEP_UL_FREED);
     *wake = true;
@@ -133,7 +129,6 @@ static enum sm_err give_counted(struct sm_userlock *l, bool *wake) {
     if (mine == 0) {
         return SM_NOT_OWNER;
     }
-    releasing(l);
     sm_store_rlx(&cell->uh_shared, mine - 1);
     sm_crash_point(l->l_arena, SM_STEP_UL_CELL_DOWN);
     uint64_t w = __atomic_sub_fetch(&s->ul_word, SM_UL_COUNT_ONE, __ATOMIC_SEQ_CST); /* see give_alone */
@@ -142,11 +137,8 @@ static enum sm_err give_counted(struct sm_userlock *l, bool *wake) {
     return SM_OK;
 }
 
-enum sm_err sm_userlock_release(struct sm_userlock *l, enum sm_userlock_mode mode) {
+static inline __attribute__((always_inline)) enum sm_err give(struct sm_userlock *l, enum sm_userlock_mode mode) {
     bool wake = false;
-    if (sm_unlikely(l->l_kind == SM_UL_CONDITION)) {
-        return SM_INVALID;
-    }
     enum sm_err err = sm_ul_enter(l);
     if (sm_unlikely(err != SM_OK)) {
         return err;
@@ -157,6 +149,20 @@ enum sm_err sm_userlock_release(struct sm_userlock *l, enum sm_userlock_mode mod
         sm_ul_wake_next(l);
     }
     return err;
+}
+
+enum sm_err sm_ul_give(struct sm_userlock *l, enum sm_userlock_mode mode) {
+    return give(l, mode);
+}
+
+enum sm_err sm_userlock_release(struct sm_userlock *l, enum sm_userlock_mode mode) {
+    if (sm_unlikely(l->l_kind == SM_UL_CONDITION)) {
+        return SM_INVALID;
+    }
+    if (sm_unlikely(sm_ul_watched(l))) {
+        return sm_ul_release_watched(l, mode, __builtin_return_address(0));
+    }
+    return give(l, mode);
 }
 
 enum sm_err sm_userlock_repaired(struct sm_userlock *l) {
@@ -198,9 +204,12 @@ enum sm_err sm_userlock_upgrade(struct sm_userlock *l) {
         sm_crash_point(l->l_arena, SM_STEP_UL_UPGRADED);
         sm_store_rlx(&cell->uh_shared, 0);
         sm_store_rlx(&s->ul_depth, 1);
-        err = acquired(l, w);
+        err = acquired(w);
     }
     sm_op_leave(l->l_arena);
+    if (sm_unlikely(sm_ul_watched(l))) {
+        sm_ul_turned_watched(l, true, err, __builtin_return_address(0));
+    }
     return err;
 }
 
@@ -225,6 +234,9 @@ enum sm_err sm_userlock_downgrade(struct sm_userlock *l) {
     sm_op_leave(l->l_arena);
     if (err == SM_OK && sm_load_seq(&s->ul_shared_waiters) != 0) {
         sm_ul_wake(&s->ul_shared_seq, INT_MAX);
+    }
+    if (sm_unlikely(sm_ul_watched(l))) {
+        sm_ul_turned_watched(l, false, err, __builtin_return_address(0));
     }
     return err;
 }

@@ -83,6 +83,18 @@ static inline enum sm_err sm_ul_enter(const struct sm_userlock *l) {
 
 /* One attempt. patient: this reader has waited its time behind writers. SM_BUSY: taken. */
 enum sm_err sm_ul_try(struct sm_userlock *l, enum sm_userlock_mode mode, bool patient);
+/* The rest of an acquisition whose first attempt found the lock taken. */
+enum sm_err sm_ul_acquire_busy(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns);
+enum sm_err sm_ul_give(struct sm_userlock *l, enum sm_userlock_mode mode);
+
+/* A lock checker listens (userlock_watch.c). One test of a word that every operation reads anyway. */
+static inline bool sm_ul_watched(const struct sm_userlock *l) {
+    return (l->l_arena->a_hooks.h_mask & SM_HOOK_USERLOCK) != 0;
+}
+enum sm_err sm_ul_acquire_watched(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns, void *caller);
+enum sm_err sm_ul_release_watched(struct sm_userlock *l, enum sm_userlock_mode mode, void *caller);
+void sm_ul_turned_watched(struct sm_userlock *l, bool up, enum sm_err err, void *caller);
+void sm_ul_destroyed_watched(struct sm_userlock *l);
 /* Waits between attempts. */
 enum sm_err sm_ul_wait(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns);
 /* Wakes whoever may have something to gain from a lock that became free; outside operations. */

@@ -237,6 +237,9 @@ enum sm_err sm_userlock_destroy(struct sm_userlock *l) {
             sm_admin_leave_stopped(a);
         }
     } while (sm_op_again(a, &err, &tries));
+    if (err == SM_OK && sm_unlikely(sm_ul_watched(l))) {
+        sm_ul_destroyed_watched(l);
+    }
     return err;
 }
 

@@ -334,6 +334,8 @@ static int64_t deadline_of(int64_t timeout_ns) {
     return timeout_ns < 0 || timeout_ns > SM_NEVER - now ? SM_NEVER : now + timeout_ns;
 }
 
+_Static_assert(SM_HOOK_NOWAIT == SM_M_NOWAIT && SM_HOOK_WAITOK == SM_M_WAITOK, "hooks.h names the same bits");
+
 /* M_WAITOK as the tunables and a lock checker leave it; every n-th M_NOWAIT fails when asked to. */
 static inline __attribute__((always_inline)) enum sm_err policy(struct sm_zone *z, int *flags) {
     struct sm_arena *a = z->z_arena;
@@ -344,7 +346,8 @@ static inline __attribute__((always_inline)) enum sm_err policy(struct sm_zone *
     if (!(*flags & SM_M_NOWAIT)) {
         *flags |= SM_M_WAITOK;
         if (a->a_hooks.h_mask & SM_HOOK_SLEEP) {
-            *flags = a->a_hooks.h_may_sleep(a->a_hooks.h_ctx, z->z_shm->z_name, *flags);
+            *flags = a->a_hooks.h_may_sleep(a->a_hooks.h_ctx, z->z_shm->z_name, *flags,
+                                            (int)sm_tunable_get(a, SM_TU_NOSLEEP));
         } else if (sm_tunable_get(a, SM_TU_NOSLEEP)) {
             *flags = (*flags & ~SM_M_WAITOK) | SM_M_NOWAIT;
         }

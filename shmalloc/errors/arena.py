@@ -15,6 +15,7 @@ __all__ = [
     "ArenaNotFound",
     "ArenaTruncated",
     "ArenaVersionMismatch",
+    "CompanionMissing",
     "CpuSlotsExhausted",
     "NotAnArena",
     "OutOfMemory",
@@ -104,6 +105,19 @@ class ArenaHalfMade(ArenaInvalid):
 
     def __str__(self) -> str:
         return f"the arena {self.arena!r} {self.reason}; remove it with: shmalloc gc"
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class CompanionMissing(ArenaError, ImportError):
+    """The arena was armed with a companion whose entry point this process cannot import."""
+
+    entry: str = ""
+
+    def __str__(self) -> str:
+        return (
+            f"the arena {self.arena!r} is armed with a companion that this process cannot find: {self.entry!r}"
+            f"{' (' + self.detail + ')' if self.detail else ''}; install it here, or disarm it where it was armed"
+        )
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -53,6 +53,7 @@ cdef class Attachment:
     cdef object pending # what a callback or signal handler raised inside the current call
     cdef object nonsense # repr of a callback's meaningless return value
     cdef str name_
+    cdef dict companions # what companion_keep was given, by name
     cdef dict sites # ids of allocation sites by the frames that make them, see site.pxi
     cdef PyObject **zones # Zone objects by zone id, borrowed
     cdef PyObject *mbufs # the Mbufs object, borrowed; NULL: none
@@ -223,7 +224,11 @@ cdef class Attachment:
         cdef bint was = self.quiet
         self.quiet = True
         err = sm_arena_detach(self.a)
+        sm_arena_set_hooks(self.a, NULL)
         self.quiet = was
+        if self.companions is not None:
+            for companion in list(self.companions.values()):
+                companion.detached()
         self.slow_only()
         if self.unlink_on_last_close:
             FACE["last_close"](self)

@@ -1,4 +1,4 @@
-# catalogue.pxi - the core's constant tables and the door for companions. Owns nothing.
+# catalogue.pxi - the core's constant tables. Owns nothing.
 
 cdef extern from *:
     """
@@ -86,38 +86,6 @@ def read_header(int fd):
         "max_cpus": h.h_max_cpus, "max_zones": h.h_max_zones, "max_queues": h.h_max_queues, "flags": h.h_flags}
 
 
-cdef struct hook_door: # what the capsule points at; the companions' C declares the same
-    sm_arena *arena
-    void (*set_hooks)(sm_arena *a, const sm_hooks *hooks) noexcept
-
-
-cdef void door_close(object capsule) noexcept:
-    cdef hook_door *door = <hook_door *>PyCapsule_GetPointer(capsule, SM_HOOKS_CAPSULE)
-    cdef void *at = PyCapsule_GetContext(capsule)
-    free(door)
-    Py_DECREF(<object>at)
-
-
-def hooks_capsule(Attachment at not None):
-    """A PyCapsule named "shmalloc._native.hooks" for a companion's C code.
-
-    It points at struct { struct sm_arena *arena; void (*set_hooks)(struct sm_arena *, const struct sm_hooks *); }: the
-    companion calls door->set_hooks(door->arena, &its_table), with NULL to disarm. The capsule keeps the attachment's
-    mapping alive; its context is the Attachment object.
-    """
-    cdef hook_door *door
-    at.need()
-    door = <hook_door *>malloc(sizeof(hook_door))
-    if door == NULL:
-        raise MemoryError
-    door.arena = at.a
-    door.set_hooks = sm_arena_set_hooks
-    capsule = PyCapsule_New(door, SM_HOOKS_CAPSULE, door_close)
-    Py_INCREF(at)
-    PyCapsule_SetContext(capsule, <void *>at)
-    return capsule
-
-
 def offered():
     """The core's numbers that Python code uses by name."""
     return {
@@ -129,7 +97,8 @@ def offered():
         "ZONE_MALLOC": SM_ZONE_MALLOC, "ZONE_RUNS": SM_ZONE_RUNS, "ZONE_TRASH": SM_ZONE_TRASH,
         "ZONE_REDZONE": SM_ZONE_REDZONE, "ZONE_KEEP": SM_ZONE_KEEP, "ZONE_INTERNAL": SM_ZONE_INTERNAL,
         "ZONE_ZINIT": SM_ZONE_ZINIT, "ZONE_TRACE": SM_ZONE_TRACE, "ZONE_USER_FLAGS": SM_ZONE_USER_FLAGS, "ARENA_FENCED": SM_ARENA_FENCED,
-        "ARENA_TRACE": SM_ARENA_TRACE, "ARENA_DUMP": SM_ARENA_DUMP,
+        "ARENA_TRACE": SM_ARENA_TRACE, "ARENA_WITNESS": SM_ARENA_WITNESS, "ARENA_FAULTS": SM_ARENA_FAULTS,
+        "COMPANION_ENTRY": SM_COMPANION_ENTRY, "ARENA_DUMP": SM_ARENA_DUMP,
         "ZONE_MBUF": SM_ZONE_MBUF, "NAME_BYTES": SM_NAME_BYTES, "CALLBACK_BYTES": SM_CALLBACK_BYTES, "LAYOUT_VERSION": SM_LAYOUT_VERSION}
 
 

@@ -1,0 +1,329 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: binding=False, embedsignature=True, auto_pickle=False, warn.unused=False
+"""The witness's C as Python objects: a Watch over a shared block, and a reader of blocks.
+
+Owns the process's view of a block and the capture of Python stacks. Must hold no policy and no text for people. A Watch
+never refers to the arena it watches: the arena keeps it (companion_keep), not the other way round.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.ref cimport Py_DECREF
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+cdef extern from "<string.h>" nogil:
+    size_t strnlen(const char *raw, size_t room)
+
+from witness._core cimport *
+
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState:
+        pass
+    PyThreadState *PyThreadState_Get()
+    PyObject *PyThreadState_GetFrame(PyThreadState *state)
+    PyObject *PyFrame_GetBack(PyObject *frame)
+    PyObject *PyFrame_GetCode(PyObject *frame)
+    int PyFrame_GetLineNumber(PyObject *frame)
+    PyObject *PyErr_Occurred()
+    int PyGILState_Check() nogil
+
+cdef enum:
+    WITNESS_FLAG = 2 # SM_ARENA_WITNESS of shmalloc/core/layout.h
+
+ERRORS = {
+    <int>SM_INVALID: "SM_INVALID", <int>SM_NO_MEMORY: "SM_NO_MEMORY", <int>SM_NOT_FOUND: "SM_NOT_FOUND",
+    <int>SM_MISMATCH: "SM_MISMATCH", <int>SM_TABLE_FULL: "SM_TABLE_FULL", <int>SM_STALLED: "SM_STALLED",
+    <int>SM_DEADLOCK: "SM_DEADLOCK", <int>SM_NOT_ARENA: "SM_NOT_ARENA", <int>SM_TRUNCATED: "SM_TRUNCATED",
+    <int>SM_CORRUPT: "SM_CORRUPT", <int>SM_VERSION: "SM_VERSION", <int>SM_READ_ONLY: "SM_READ_ONLY",
+}
+
+
+class CoreError(Exception):
+    """A call of the witness's C failed: .code is its name ("SM_TABLE_FULL")."""
+
+    def __init__(self, code):
+        super().__init__(code)
+        self.code = code
+
+
+cdef int refuse(sm_err err) except -1:
+    if err != SM_OK:
+        raise CoreError(ERRORS.get(<int>err, f"#{<int>err}"))
+    return 0
+
+
+cdef dict OWN = {} # id of a code object -> (whether it is left out of stacks, the code, file and function as bytes)
+
+
+cdef tuple code_known(PyObject *raw, object skip):
+    known = OWN.get(<size_t>raw)
+    if known is None:
+        code = <object>raw
+        if len(OWN) > 16384:
+            OWN.clear()
+        known = (bool(skip(code)), code, code.co_filename.encode("utf-8", "replace"),
+                 getattr(code, "co_qualname", code.co_name).encode("utf-8", "replace"))
+        OWN[<size_t>raw] = known
+    return known
+
+
+cdef uint32_t stack_here(w_block *b, object skip) except? 0:
+    """The calling thread's Python stack; frames that skip(code) names are left out."""
+    cdef w_frame frames[16]
+    cdef uint32_t n = 0
+    cdef PyObject *raw
+    cdef PyObject *frame = PyThreadState_GetFrame(PyThreadState_Get())
+    cdef list alive = []
+    while frame != NULL and n < W_FRAMES:
+        this = <object>frame
+        Py_DECREF(this) # PyThreadState_GetFrame and PyFrame_GetBack gave a reference; `this` has its own
+        raw = PyFrame_GetCode(frame)
+        code = <object>raw
+        Py_DECREF(code)
+        known = code_known(raw, skip)
+        if not known[0]:
+            alive.append(known)
+            frames[n].f_file = PyBytes_AS_STRING(known[2])
+            frames[n].f_function = PyBytes_AS_STRING(known[3])
+            frames[n].f_line = <uint32_t>PyFrame_GetLineNumber(frame)
+            n += 1
+        frame = PyFrame_GetBack(<PyObject *>this)
+    if frame != NULL:
+        Py_DECREF(<object>frame)
+    return w_stack_get(b, frames, n)
+
+
+cdef uint32_t capture(w_block *b, void *ctx, void *caller) noexcept:
+    if not PyGILState_Check() or PyErr_Occurred() != NULL:
+        return 0 # a thread of C, or in the middle of an exception: the return address has to do
+    return stack_here(b, (<Watch>ctx).skip)
+
+
+cdef void tell(w_block *b, void *ctx, uint32_t report) noexcept:
+    if PyGILState_Check() and PyErr_Occurred() == NULL:
+        (<Watch>ctx).on_report(<object>report)
+
+
+cdef class Watch:
+    """This process's view of a block, and the calls by which watched locks report to it.
+
+    A class is a number from class_get(); an instance any number that tells locks of a class apart; mode is EXCLUSIVE,
+    SHARED or SHARED_RECURSIVE; flags are TRY, QUIET and CONTENDED.
+    """
+    cdef w_block *b
+    cdef w_hooking k
+    cdef object skip, on_report
+    cdef object memory # a buffer's owner, when the block is not an arena's
+    cdef bint armed
+
+    def __dealloc__(self):
+        if self.b != NULL:
+            w_block_close(self.b) # only without an arena: detached() has been called otherwise
+
+    @staticmethod
+    def of_arena(capsule, bytes entry not None, geometry, skip, on_report):
+        """Open the block in an arena's region "witness", made with this geometry (seven numbers, 0: default) if geometry
+        is not None and there is none, and arm the arena's hooks. skip(code): frames to leave out of stacks;
+        on_report(place): called for each new report of this process."""
+        cdef w_door *door = <w_door *>PyCapsule_GetPointer(capsule, SM_HOOKS_CAPSULE)
+        cdef w_geometry g
+        cdef void *mem = NULL
+        cdef uint64_t off = 0, nbytes = 0
+        cdef uint32_t version = 0
+        cdef sm_hooks hooks
+        cdef sm_err err = door.find(door.arena, "witness", &off, &nbytes, &version)
+        if geometry is not None:
+            g.g_classes, g.g_edges, g.g_stacks, g.g_frames, g.g_reports, g.g_threads, g.g_processes = geometry
+            if err == SM_NOT_FOUND:
+                nbytes = w_block_bytes(&g)
+                if nbytes == 0:
+                    refuse(SM_INVALID)
+                refuse(door.region(door.arena, "witness", nbytes, W_VERSION, &mem))
+                err = door.find(door.arena, "witness", &off, &nbytes, &version)
+            refuse(err)
+            if version != W_VERSION:
+                refuse(SM_VERSION)
+            refuse(w_block_format(door.base + off, nbytes, &g, entry))
+        refuse(err)
+        cdef Watch self = Watch.__new__(Watch)
+        refuse(w_block_open(door.base + off, nbytes, False, &self.b))
+        self.begin(skip, on_report)
+        refuse(w_hooking_init(&self.k, self.b))
+        w_hooking_table(&self.k, &hooks)
+        door.set_hooks(door.arena, &hooks)
+        self.armed = True
+        if geometry is not None: # the tables before the flag: who attaches finds them
+            refuse(door.announce(door.arena, WITNESS_FLAG, True))
+        return self
+
+    @staticmethod
+    def of_memory(memory, bytes entry not None, geometry, skip, on_report):
+        """Open, or make, the block in a writable buffer: watched locks report by the calls below."""
+        cdef unsigned char[::1] view = memory
+        cdef w_geometry g
+        g.g_classes, g.g_edges, g.g_stacks, g.g_frames, g.g_reports, g.g_threads, g.g_processes = geometry
+        refuse(w_block_format(&view[0], view.shape[0], &g, entry))
+        cdef Watch self = Watch.__new__(Watch)
+        refuse(w_block_open(&view[0], view.shape[0], False, &self.b))
+        self.memory = view
+        self.begin(skip, on_report)
+        return self
+
+    cdef begin(self, skip, on_report):
+        self.skip = skip
+        self.on_report = on_report
+        self.b.b_ctx = <void *>self
+        self.b.b_capture = capture
+        self.b.b_tell = tell
+
+    def detached(self):
+        """The arena's mapping is about to go: what is held is told of, the block is left."""
+        cdef w_block *b = self.b
+        if b != NULL:
+            w_report_flush(b)
+            w_block_close(b)
+            self.b = NULL
+
+    cdef w_block *need(self) except NULL:
+        if self.b == NULL:
+            raise CoreError("SM_CLOSED")
+        return self.b
+
+    # ------------------------------------------------------------ classes and orders
+
+    def class_get(self, str name not None, str kind not None, uint32_t subclass=0, uint32_t flags=0):
+        """The number of the class, made if there is none. flags: SLEEPABLE, RECURSABLE, DUPOK, SPIN, NORELEASE."""
+        cdef uint32_t id = 0
+        cdef bytes raw = name.encode("utf-8", "replace"), raw_kind = kind.encode("utf-8", "replace")
+        cdef sm_err err = w_class_get(self.need(), raw, raw_kind, subclass, flags, &id)
+        if err != SM_MISMATCH:
+            refuse(err)
+        return id
+
+    def declare(self, uint32_t first, uint32_t second):
+        """first comes before second, from now on."""
+        refuse(w_declare(self.need(), first, second))
+
+    def bless(self, uint32_t first, uint32_t second):
+        """A reversal of these two is allowed."""
+        refuse(w_bless(self.need(), first, second))
+
+    # ------------------------------------------------------------ locks
+
+    def before(self, uint32_t c, uint64_t instance, int mode=0, uint32_t flags=0):
+        """The lock is about to be waited for."""
+        w_before_acquire(self.need(), c, instance, <w_mode>mode, flags, NULL)
+
+    def acquired(self, uint32_t c, uint64_t instance, int mode=0, uint32_t flags=0):
+        """The lock is ours. Without a call of before() the order is checked now."""
+        w_acquired(self.need(), c, instance, <w_mode>mode, flags, NULL)
+
+    def not_acquired(self, uint32_t c, uint64_t instance):
+        """The wait is over without the lock."""
+        w_not_acquired(self.need(), c, instance)
+
+    def released(self, uint32_t c, uint64_t instance, bint must=False):
+        """The lock is given back; must: tell if nobody held it."""
+        w_release(self.need(), c, instance, must, NULL)
+
+    def recursion(self, uint32_t c, uint64_t instance, int mode=0):
+        """The thread would wait for itself."""
+        w_recursion(self.need(), c, instance, <w_mode>mode, NULL)
+
+    def upgraded(self, uint32_t c, uint64_t instance):
+        """A shared hold became exclusive."""
+        w_upgrade(self.need(), c, instance, NULL)
+
+    def downgraded(self, uint32_t c, uint64_t instance):
+        """An exclusive hold became shared."""
+        w_downgrade(self.need(), c, instance, NULL)
+
+    def created(self, uint32_t c, uint64_t instance):
+        """A lock of the class came to be."""
+        w_lock_created(self.need(), c, instance)
+
+    def destroyed(self, uint32_t c, uint64_t instance):
+        """A lock of the class is no more."""
+        w_lock_destroyed(self.need(), c, instance, NULL)
+
+    def may_sleep(self, str what not None, str zone=None, bint forced=False):
+        """Something that may sleep. Returns how many non-sleepable locks this thread holds; they are told of."""
+        cdef bytes raw = what.encode("utf-8", "replace")
+        cdef bytes raw_zone = None if zone is None else zone.encode("utf-8", "replace")
+        return w_may_sleep(self.need(), raw, NULL if raw_zone is None else PyBytes_AS_STRING(raw_zone), forced, NULL)
+
+    def misuse(self, str what not None, uint32_t c, uint64_t instance, int mode=0, str detail=""):
+        """Report that a lock is used as it must not be."""
+        cdef bytes raw = what.encode("utf-8", "replace"), raw_detail = detail.encode("utf-8", "replace")
+        w_report_misuse(self.need(), raw, c, instance, <uint32_t>mode, NULL, raw_detail)
+
+    # ------------------------------------------------------------ state
+
+    @property
+    def watch(self):
+        """1 on, 0 order checks off, -1 off for good."""
+        return self.need().b_header.h_watch
+
+    @watch.setter
+    def watch(self, int value):
+        if self.need().b_header.h_watch >= 0:
+            self.b.b_header.h_watch = value
+
+    @property
+    def timing(self):
+        """Whether waits and holds are timed."""
+        return self.need().b_header.h_stat != 0
+
+    @timing.setter
+    def timing(self, bint value):
+        self.need().b_header.h_stat = value
+
+    @property
+    def closed(self):
+        """Whether the block was left."""
+        return self.b == NULL
+
+    def sweep(self):
+        """Tell of threads that are gone with locks held, and free their places; returns how many were gone."""
+        return w_thread_sweep(self.need())
+
+    def title(self, str name not None):
+        """What tools call this process."""
+        cdef bytes raw = name.encode("utf-8", "replace")
+        w_thread_title(self.need(), raw)
+
+    def report(self, uint32_t place):
+        """(tables, report) for the report at this place; see read_block."""
+        cdef w_block *b = self.need()
+        if place >= b.b_header.h_reports or place >= b.b_max_reports:
+            raise IndexError(place)
+        return report_row(b, place)
+
+    def stack(self, uint32_t id):
+        """((file, line, function), ...) innermost first."""
+        return stack_row(self.need(), id)
+
+    def edge(self, uint32_t id):
+        """The edge's row, as in read_block."""
+        cdef w_block *b = self.need()
+        if id == 0 or id > b.b_header.h_edges or id > b.b_max_edges:
+            raise IndexError(id)
+        return edge_row(b, id - 1)
+
+    def lock_class(self, uint32_t id):
+        """The class's row, as in read_block."""
+        cdef w_block *b = self.need()
+        if id >= b.b_header.h_classes or id >= b.b_max_classes:
+            raise IndexError(id)
+        return class_row(b, id)
+
+
+include "reader.pxi"
+
+
+def disarm(capsule, bint everywhere):
+    """Take the arena's hooks out; everywhere: the header does not ask anybody to arm any more."""
+    cdef w_door *door = <w_door *>PyCapsule_GetPointer(capsule, SM_HOOKS_CAPSULE)
+    door.set_hooks(door.arena, NULL)
+    if everywhere:
+        refuse(door.announce(door.arena, WITNESS_FLAG, False))

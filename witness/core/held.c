@@ -1,0 +1,143 @@
+/* held.c - giving locks back, and where they were taken. Takes no lock but the slow one of a stack that is new. A lock
+ * given back by another thread of the process that took it is taken out of that thread's list: its owner keeps away from
+ * the entry, because the language on top runs one of them at a time, or the lock itself orders them.
+ */
+#include "held.h"
+
+#include "check.h"
+#include "report.h"
+#include "stack.h"
+
+#define NOWHERE 0xffffffffu
+
+uint32_t w_held_place(struct w_block *b, const struct w_thread_shm *t, uint32_t class_id, void *address, bool now) {
+    uint32_t n = w_held_count(t), last = n != 0 ? t->t_held[n - 1].d_class + 1 : 0;
+    if (w_unlikely(last > b->b_max_classes)) {
+        return W_NONE;
+    }
+    uint32_t *known = &b->b_places[(uint64_t)last * b->b_max_classes + class_id], seen = sm_load_rlx(known);
+    if (w_unlikely((seen == W_NONE || now) && w_local.l_busy == 0)) {
+        w_local.l_busy++;
+        uint32_t id = w_stack_here(b, address);
+        w_local.l_busy--;
+        seen = id != W_NONE ? id : NOWHERE;
+        sm_store_rlx(known, seen);
+        if (id != W_NONE && sm_load_rlx(&b->b_classes[class_id].c_site) == W_NONE) {
+            sm_store_rlx(&b->b_classes[class_id].c_site, id);
+        }
+    }
+    return seen != NOWHERE ? seen : W_NONE;
+}
+
+static void figure(uint64_t *count, uint64_t *least, uint64_t *most, uint64_t *total, uint64_t ns) {
+    uint64_t n = sm_load_rlx(count);
+    if (n == 0 || ns < sm_load_rlx(least)) {
+        sm_store_rlx(least, ns);
+    }
+    if (ns > sm_load_rlx(most)) {
+        sm_store_rlx(most, ns);
+    }
+    (void)sm_add_rlx(total, ns);
+    sm_store_rlx(count, n + 1);
+}
+
+void w_held_waited(struct w_class_shm *c, const struct w_thread_shm *t) {
+    int64_t ns = w_now_ns() - t->t_wait_since_ns;
+    (void)sm_add_rlx(&c->c_contended, 1);
+    figure(&c->c_waits, &c->c_wait_min, &c->c_wait_max, &c->c_wait_total, ns > 0 ? (uint64_t)ns : 0);
+}
+
+void w_held_ended(struct w_class_shm *c, int64_t since_ns) {
+    int64_t ns = w_now_ns() - since_ns;
+    figure(&c->c_holds, &c->c_hold_min, &c->c_hold_max, &c->c_hold_total, ns > 0 ? (uint64_t)ns : 0);
+}
+
+static bool give(struct w_block *b, struct w_thread_shm *t, uint32_t class_id, uint64_t instance) {
+    for (uint32_t i = w_held_count(t); i-- > 0;) {
+        struct w_held_shm *d = &t->t_held[i];
+        if (d->d_class == class_id && d->d_instance == instance) {
+            if (w_unlikely(d->d_depth > 1)) {
+                sm_store_rlx(&d->d_depth, d->d_depth - 1);
+            } else {
+                w_held_drop(b, t, i);
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
+static __attribute__((noinline)) bool give_elsewhere(struct w_block *b, uint32_t class_id, uint64_t instance) {
+    uint64_t pid = (uint32_t)getpid();
+    for (uint32_t i = 0; i < b->b_max_threads; i++) {
+        struct w_thread_shm *t = &b->b_threads[i];
+        if (sm_load_rlx(&t->t_owner) >> 32 == pid && give(b, t, class_id, instance)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void w_release(struct w_block *b, uint32_t class_id, uint64_t instance, bool must, void *address) {
+    struct w_thread_shm *t = w_thread_self(b);
+    if (w_unlikely(class_id >= b->b_max_classes)) {
+        return;
+    }
+    if (w_unlikely(w_class_flags(b, class_id) & W_NORELEASE)) {
+        w_report_misuse(b, "release of a lock that must not be released", class_id, instance, W_EXCLUSIVE, address,
+                        NULL);
+    }
+    if (w_unlikely(t == NULL || !give(b, t, class_id, instance)) && !give_elsewhere(b, class_id, instance) && must) {
+        w_report_misuse(b, "release of a lock that is not held", class_id, instance, W_EXCLUSIVE, address, NULL);
+    }
+}
+
+static struct w_held_shm *find(struct w_thread_shm *t, uint32_t class_id, uint64_t instance) {
+    for (uint32_t i = t ? w_held_count(t) : 0; i-- > 0;) {
+        if (t->t_held[i].d_class == class_id && t->t_held[i].d_instance == instance) {
+            return &t->t_held[i];
+        }
+    }
+    return NULL;
+}
+
+static void turn(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_mode mode, void *address) {
+    struct w_held_shm *d = find(w_thread_self(b), class_id, instance);
+    bool up = mode == W_EXCLUSIVE;
+    if (d == NULL || (d->d_mode == W_EXCLUSIVE) == up) {
+        w_report_misuse(b,
+                        up ? "upgrade of a lock that is not held shared" : "downgrade of a lock that is not held alone",
+                        class_id, instance, mode, address, NULL);
+    } else if (d->d_depth > 1) {
+        w_report_misuse(b, up ? "upgrade of a lock taken more than once" : "downgrade of a lock taken more than once",
+                        class_id, instance, mode, address, NULL);
+    } else {
+        sm_store_rlx(&d->d_mode, (uint16_t)mode);
+    }
+}
+
+void w_upgrade(struct w_block *b, uint32_t class_id, uint64_t instance, void *address) {
+    turn(b, class_id, instance, W_EXCLUSIVE, address);
+}
+
+void w_downgrade(struct w_block *b, uint32_t class_id, uint64_t instance, void *address) {
+    turn(b, class_id, instance, W_SHARED_RECURSIVE, address);
+}
+
+void w_lock_created(struct w_block *b, uint32_t class_id, uint64_t instance) {
+    if (class_id < b->b_max_classes) {
+        w_class_seen(b, class_id, instance);
+    }
+}
+
+void w_lock_destroyed(struct w_block *b, uint32_t class_id, uint64_t instance, void *address) {
+    uint64_t pid = (uint32_t)getpid();
+    for (uint32_t i = 0; i < b->b_max_threads; i++) {
+        struct w_thread_shm *t = &b->b_threads[i];
+        if (sm_load_rlx(&t->t_owner) >> 32 == pid && find(t, class_id, instance) != NULL) {
+            w_report_misuse(b, "destroyed while it is held", class_id, instance, W_EXCLUSIVE, address, NULL);
+            while (give(b, t, class_id, instance)) {
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+/* hooking.c - from an arena's hooks to the witness's calls. Takes no lock of its own.
+ *
+ * h_lock comes with the allocator's lock held, and perhaps inside an operation: no foreign code may run there, so no
+ * stack of the language on top is taken and nobody is told before the operation is over.
+ */
+#include "hooking.h"
+
+#include <string.h>
+
+#include "check.h"
+#include "class.h"
+#include "order.h"
+#include "report.h"
+#include "thread.h"
+
+static const char *const kind_names[] = {"?", "mutex", "rwlock", "sx", "semaphore", "condition"};
+
+static uint32_t rules_of(const struct sm_userlock_note *n) {
+    uint32_t flags = n->n_flags & SM_LN_RECURSIVE ? W_RECURSABLE : 0;
+    if (n->n_kind == SM_LOCK_SX || n->n_kind == SM_LOCK_SEMAPHORE) {
+        flags |= W_SLEEPABLE;
+    }
+    if (n->n_kind == SM_LOCK_SEMAPHORE && n->n_permits > 1) {
+        flags |= W_RECURSABLE | W_DUPOK; /* it has a permit more */
+    }
+    return flags;
+}
+
+static __attribute__((noinline)) uint32_t class_learn(struct w_hooking *k, const struct sm_userlock_note *n,
+                                                      uint64_t life) {
+    char name[W_NAME_BYTES] = {0};
+    uint32_t id = W_NO_CLASS, kinds = sizeof kind_names / sizeof *kind_names;
+    memcpy(name, n->n_name, strnlen(n->n_name, 32));
+    enum sm_err err = w_class_get(k->k_block, name, kind_names[n->n_kind < kinds ? n->n_kind : 0], 0, rules_of(n), &id);
+    if (err != SM_OK && err != SM_MISMATCH) {
+        return W_NO_CLASS;
+    }
+    if (n->n_id < W_ARENA_LOCKS) {
+        k->k_lock[n->n_id].k_class = id;
+        sm_store_rel(&k->k_lock[n->n_id].k_life, life);
+    }
+    return id;
+}
+
+static void on_userlock(void *ctx, const struct sm_userlock_note *n) {
+    struct w_hooking *k = ctx;
+    struct w_block *b = k->k_block;
+    uint64_t instance = (uint64_t)n->n_gen << 32 | (n->n_id + 1);
+    uint32_t id = n->n_id < W_ARENA_LOCKS && sm_load_acq(&k->k_lock[n->n_id].k_life) == instance
+                      ? k->k_lock[n->n_id].k_class
+                      : class_learn(k, n, instance);
+    bool reads = n->n_flags & SM_LN_READS;
+    /* A reader of these locks waits for an owner, and for waiting writers no longer than a slice. */
+    enum w_mode mode = reads ? W_SHARED_RECURSIVE : W_EXCLUSIVE;
+    uint32_t flags = n->n_flags & SM_LN_TRY ? W_TRY : 0;
+    if (id == W_NO_CLASS) {
+        return;
+    }
+    switch (n->n_event) {
+    case SM_LOCK_ACQUIRED:
+        w_acquired(b, id, instance, mode, flags, n->n_caller);
+        break;
+    case SM_LOCK_RELEASED:
+        w_release(b, id, instance, false, n->n_caller); /* taken before we watched, if it is not known */
+        break;
+    case SM_LOCK_WAITS:
+        w_before_acquire(b, id, instance, mode, flags, n->n_caller);
+        break;
+    case SM_LOCK_FAILED:
+        w_not_acquired(b, id, instance);
+        if (n->n_err == SM_DEADLOCK) {
+            w_recursion(b, id, instance, mode, n->n_caller);
+        }
+        break;
+    case SM_LOCK_NOT_HELD:
+        w_report_misuse(b, "release of a lock that is not held", id, instance, mode, n->n_caller, NULL);
+        break;
+    case SM_LOCK_UPGRADED:
+        w_upgrade(b, id, instance, n->n_caller);
+        break;
+    case SM_LOCK_DOWNGRADED:
+        w_downgrade(b, id, instance, n->n_caller);
+        break;
+    case SM_LOCK_NOT_TURNED:
+        w_report_misuse(
+            b, reads ? "upgrade of a lock that is not held shared" : "downgrade of a lock that is not held alone", id,
+            instance, mode, n->n_caller, NULL);
+        break;
+    case SM_LOCK_DESTROYED:
+        w_lock_destroyed(b, id, instance, n->n_caller);
+        break;
+    }
+    if (w_unlikely(sm_load_rlx(&b->b_pendings) != 0)) {
+        w_report_flush(b);
+    }
+}
+
+static void on_lock(void *ctx, enum sm_lock_class cls, uint64_t instance, int taken) {
+    struct w_hooking *k = ctx;
+    w_local.l_quiet++;
+    if (taken) {
+        w_acquired(k->k_block, k->k_core[cls], instance, W_EXCLUSIVE, W_QUIET, NULL);
+    } else {
+        w_release(k->k_block, k->k_core[cls], instance, false, NULL);
+    }
+    w_local.l_quiet--;
+}
+
+/* The matrix of uma.md: with locks held and nosleep set the caller goes on with M_NOWAIT. */
+static int on_may_sleep(void *ctx, const char *zone, int flags, int nosleep) {
+    struct w_hooking *k = ctx;
+    uint32_t held = w_may_sleep(k->k_block, "malloc(M_WAITOK)", zone, nosleep != 0, __builtin_return_address(0));
+    return held != 0 && nosleep ? (flags & ~SM_HOOK_WAITOK) | SM_HOOK_NOWAIT : flags;
+}
+
+enum sm_err w_hooking_init(struct w_hooking *k, struct w_block *b) {
+    static const struct {
+        const char *name;
+        int rank;
+    } core[] = {
+#define W_CORE_ROW(id, name, rank, text) [id] = {name, rank},
+        SM_LOCK_CLASSES(W_CORE_ROW)
+#undef W_CORE_ROW
+    };
+    memset(k, 0, sizeof *k);
+    k->k_block = b;
+    for (int i = 0; i < SM_LC_COUNT; i++) {
+        enum sm_err err = w_class_get(b, core[i].name, "core", 0, W_CORE, &k->k_core[i]);
+        if (err != SM_OK && err != SM_MISMATCH) {
+            return err;
+        }
+    }
+    for (int i = 0; i < SM_LC_COUNT; i++) {
+        for (int j = 0; j < SM_LC_COUNT; j++) {
+            uint32_t cell = sm_load_acq(w_cell(b, k->k_core[i], k->k_core[j]));
+            if (core[i].rank < core[j].rank && !w_order_known(cell, W_EN)) {
+                enum sm_err err = w_declare(b, k->k_core[i], k->k_core[j]);
+                if (err != SM_OK) {
+                    return err;
+                }
+            }
+        }
+    }
+    return SM_OK;
+}
+
+void w_hooking_table(struct w_hooking *k, struct sm_hooks *out) {
+    *out = (struct sm_hooks){.h_version = SM_HOOKS_VERSION,
+                             .h_mask = SM_HOOK_LOCK | SM_HOOK_SLEEP | SM_HOOK_USERLOCK,
+                             .h_ctx = k,
+                             .h_lock = on_lock,
+                             .h_may_sleep = on_may_sleep,
+                             .h_userlock = on_userlock};
+}
