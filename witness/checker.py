@@ -18,7 +18,6 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from types import CodeType
-from typing import Any
 
 from shmalloc import Arena, _native
 from witness import _witness
@@ -29,7 +28,6 @@ __all__ = ["Checker", "NotArmed", "WitnessError", "arm", "attached", "disarm"]
 ENTRY = "witness.checker:attached"
 REGION = "witness"
 _OWN = tuple(os.path.dirname(os.path.abspath(str(m.__file__))) + os.sep for m in (_native, _witness))
-_KINDS = ("mutex", "rwlock", "sx", "semaphore", "condition", "spin", "core")
 
 
 class WitnessError(RuntimeError):
@@ -217,8 +215,3 @@ def _watch(arena: Arena, geometry: tuple[int, ...] | None, output: Callable[[str
     kept = _Kept(watch, printer)
     _native.companion_keep(arena, REGION, kept)
     return kept.checker
-
-
-def describe(row: tuple[Any, ...]) -> str:
-    """NAME (KIND) of a class row, as reports name it."""
-    return f"{row[0]} ({row[1]})"

@@ -46,7 +46,7 @@ def read_graph(arena: Arena, *, program: str | None = None) -> Graph:
     """The lock-order graph that an arena carries, as a plain record.
 
     Parameters: program: what the record calls the program; this process's argv[0] if not given.
-    Raises: NoGraph.   Concurrency: any process, also read-only; nothing is stopped, so figures move while they are read.
+    Raises: NoGraph.   Concurrency: any process, also read-only; nothing is stopped, so figures move meanwhile.
     """
     raw = _native.region_bytes(arena, "witness")
     if raw is None:
@@ -91,7 +91,7 @@ class _Reader:
         )
 
     def known(self, ids: Iterable[int]) -> bool:
-        return all(id < self.count for id in ids)
+        return all(number < self.count for number in ids)
 
     def side(self, who: int, thread: str, stack: Any, mode: int, instance: int = 0) -> Side:
         pid = who >> 32
@@ -171,15 +171,15 @@ class _Reader:
             side=self.side(row[3], row[4], row[7][1], 0),
             held=tuple(
                 HeldLock(
-                    class_id=id,
-                    name=self.tables["classes"][id][0],
+                    class_id=number,
+                    name=self.tables["classes"][number][0],
                     mode=_MODES[mode % 3],
                     site=_stack(frames)[0] if frames else None,
                     recursion=max(depth - 1, 0),
                     instance=instance,
                 )
-                for id, mode, frames, depth, instance in row[14]
-                if id < self.count
+                for number, mode, frames, depth, instance in row[14]
+                if number < self.count
             ),
             action="forced M_NOWAIT" if row[1] & _FORCED else "reported",
             time_ns=row[2],
@@ -201,16 +201,16 @@ class _Reader:
         for who, thread, waiting, _ in self.tables["threads"]:
             if waiting is None or waiting[0] >= self.count:
                 continue
-            id, instance, mode, stack, since = waiting
+            number, instance, mode, stack, since = waiting
             holders = tuple(
                 self.side(other, name, where, held_mode, held_instance)
                 for other, name, _, held in self.tables["threads"]
                 for held_id, held_instance, held_mode, _, where, _ in held
-                if held_id == id and held_instance == instance
+                if held_id == number and held_instance == instance
             )
             yield Wait(
                 side=self.side(who, thread, stack, mode, instance),
-                class_id=id,
+                class_id=number,
                 instance=f"{instance:#x}",
                 holders=holders,
                 since_ns=since,

@@ -1,6 +1,8 @@
-"""What the online part prints, in WITNESS's words. Owns the wording of single reports; must not know the whole graph."""
+"""What the online part prints, in WITNESS's words.
 
-import os
+Owns the wording of single reports; must not know the whole graph.
+"""
+
 from typing import Any, Protocol
 
 __all__ = ["report_text"]
@@ -14,10 +16,10 @@ Frames = tuple[tuple[str, int, str], ...]
 class Tables(Protocol):
     """What a text needs of the block."""
 
-    def lock_class(self, id: int) -> tuple[Any, ...]:
+    def lock_class(self, number: int) -> tuple[Any, ...]:
         """The class's row."""
 
-    def edge(self, id: int) -> tuple[Any, ...]:
+    def edge(self, number: int) -> tuple[Any, ...]:
         """The edge's row."""
 
 
@@ -29,8 +31,8 @@ def _where(frames: Frames) -> str:
     return f"{frames[0][0]}:{frames[0][1]}" if frames else "?"
 
 
-def _name(tables: Tables, id: int) -> tuple[str, str]:
-    row = tables.lock_class(id)
+def _name(tables: Tables, number: int) -> tuple[str, str]:
+    row = tables.lock_class(number)
     return str(row[0]), str(row[1])
 
 
@@ -65,11 +67,11 @@ def _order(tables: Tables, row: tuple[Any, ...]) -> str:
     ]
     if kind == REVERSAL:
         if len(row[10]) > 2:
-            names = [_name(tables, id)[0] for id in row[10]]
+            names = [_name(tables, number)[0] for number in row[10]]
             out.append(f" cycle {' -> '.join([*names, names[0]])}\n")
         if row[8]:
             edge = tables.edge(row[8])
-            names = [_name(tables, id)[0] for id in edge[:2]]
+            names = [_name(tables, number)[0] for number in edge[:2]]
             declared = " (declared)" if edge[3] & 2 else f" by pid {edge[8] >> 32}"
             out.append(f"lock order {names[0]} -> {names[1]} established{declared} at:\n{_stack(edge[6][1])}")
             out.append(f"with {names[0]} taken at:\n{_stack(edge[6][0])}")
@@ -84,8 +86,8 @@ def _sleep(tables: Tables, row: tuple[Any, ...]) -> str:
     if row[1] & FORCED:
         head += ", forcing M_NOWAIT"
     out = [f"{head} with the following non-sleepable locks held:\n"]
-    for id, mode, frames, depth, instance in row[14]:
-        name, kind = _name(tables, id)
+    for number, mode, frames, depth, instance in row[14]:
+        name, kind = _name(tables, number)
         out.append(f"{_MODES[mode % 3]} {kind} {name} r = {depth - 1} ({instance:#x}) locked @ {_where(frames)}\n")
         out.append(_stack(frames))
     out.append(f"sleeping at, pid {row[3] >> 32}:\n{_stack(row[7][1])}")
@@ -96,7 +98,5 @@ def _misuse(tables: Tables, row: tuple[Any, ...]) -> str:
     name, kind = _name(tables, row[5][0])
     detail = f" ({row[13]})" if row[13] else ""
     frames = row[7][1]
-    return (
-        f"witness: {row[11]}: {kind} {name}{detail} by pid {row[3] >> 32} ({os.path.basename(row[4])}) @ {_where(frames)}\n"
-        + (_stack(frames) if frames else "")
-    )
+    who = f"by pid {row[3] >> 32}, thread {row[4]}"
+    return f"witness: {row[11]}: {kind} {name}{detail} {who} @ {_where(frames)}\n{_stack(frames) if frames else ''}"

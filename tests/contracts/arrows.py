@@ -24,7 +24,10 @@ CORE_LAYERS: dict[str, int] = {
     "shmalloc": 4,
 }
 PACKAGES = ("shmalloc", "witness", "faultinj", "workloads")
+COMPANIONS = ("witness", "faultinj")
 LEAVES = ("report", "cli")
+# What a companion's C may include of the core: all of it is header-only.
+OFFERED = {f"{CORE}/{header}" for header in ("hooks.h", "base/atomic.h", "base/err.h")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,13 @@ def module_layer(module: str) -> float | None:
 
 def includes(root: Path) -> Iterator[Arrow]:
     """Quoted includes below shmalloc/core, resolved to paths of the tree."""
-    for file in sorted((root / CORE).rglob("*.[ch]")):
+    for file in sorted(f for c in (CORE, *(f"{c}/core" for c in COMPANIONS)) for f in (root / c).rglob("*.[ch]")):
         for number, line in enumerate(file.read_text().splitlines(), 1):
             if found := re.match(r'\s*#\s*include\s*[<"]([^">]+)[">]', line):
-                beside = (file.parent / found[1]).resolve()
-                system = "<" in line or not beside.is_file()
-                target = f"<{found[1]}>" if system else beside.relative_to(root.resolve()).as_posix()
+                places = ((file.parent / found[1]).resolve(), (root / found[1]).resolve())
+                beside = next((place for place in places if place.is_file()), None)
+                system = "<" in line or beside is None
+                target = f"<{found[1]}>" if system or not beside else beside.relative_to(root.resolve()).as_posix()
                 yield Arrow(file.relative_to(root).as_posix(), number, target)
 
 
@@ -129,6 +133,9 @@ def wrong_arrows(root: Path) -> list[str]:
 def _wrong_includes(root: Path) -> Iterator[str]:
     for arrow in includes(root):
         here = f"{arrow.path}:{arrow.line}"
+        if not arrow.path.startswith(CORE + "/"):
+            yield from _wrong_of_companion(arrow)
+            continue
         own = core_layer(PurePosixPath(arrow.path))
         if own is None:
             yield f"{here}: {arrow.path} has no layer: give its noun one in tests/contracts/arrows.py"
@@ -145,6 +152,15 @@ def _wrong_includes(root: Path) -> Iterator[str]:
                 yield f"{here}: the umbrella header is for programs, not for the core itself"
 
 
+def _wrong_of_companion(arrow: Arrow) -> Iterator[str]:
+    """A companion's C: its own headers, and the few of the core that are offered."""
+    companion = arrow.path.split("/")[0]
+    if "Python.h" in arrow.target:
+        yield f"{arrow.path}:{arrow.line}: the C of {companion} must not know Python"
+    elif not arrow.target.startswith(("<", f"{companion}/core/")) and arrow.target not in OFFERED:
+        yield f"{arrow.path}:{arrow.line}: the C of {companion} includes {arrow.target}: it may use {sorted(OFFERED)}"
+
+
 def _wrong_imports(root: Path) -> Iterator[str]:
     for module, arrow in imports(root):
         if (why := _refused(module, arrow.target)) is not None:
@@ -155,7 +171,9 @@ def _wrong_cython(root: Path) -> Iterator[str]:
     for module, arrow in cython_arrows(root):
         here = f"{arrow.path}:{arrow.line}"
         if "/" in arrow.target or arrow.target.endswith(".h"):
-            if module_layer(module) != 5 and "core/" in arrow.target:
+            companion = module.split(".")[0]
+            own = companion in COMPANIONS and arrow.target.startswith(f"{companion}/core/")
+            if module_layer(module) != 5 and "core/" in arrow.target and not own:
                 yield f"{here}: only the extension module may see {arrow.target}"
         elif (why := _refused(module, arrow.target)) is not None:
             yield f"{here}: {why}"

@@ -36,6 +36,8 @@ def test_the_scan_sees_the_whole_tree() -> None:
         ("faultinj/plan.py", "from workloads import registry", "faultinj.plan (L7) imports workloads.registry (L8)"),
         ("shmalloc/_native.pyx", "from shmalloc.errors import DoubleFree", "shmalloc._native (L5) imports shmalloc.e"),
         ("shmalloc/_native.pyx", "from shmalloc.fast cimport Fast", "shmalloc._native (L5) imports shmalloc.fast.Fas"),
+        ("witness/core/order.c", '#include "shmalloc/core/zone.h"', "the C of witness includes shmalloc/core/zone.h"),
+        ("faultinj/core/plan.c", "#include <Python.h>", "the C of faultinj must not know Python"),
         ("witness/_order.pyx", 'cdef extern from "core/shmalloc.h":', "only the extension module may see"),
     ],
 )
