@@ -15,7 +15,7 @@ probe whose bit is clear costs one predictable branch. Three things matter to a 
 ``h_may_sleep(ctx, zone, flags, nosleep)``
     before an allocation that may sleep (M_WAITOK). It returns the flags to go on with: a checker that finds locks held
     may turn M_WAITOK into M_NOWAIT, when ``nosleep`` (sysctl debug.nosleepwithlocks) says so.
-``h_userlock(ctx, note)``
+``h_userlock(ctx, lock, event, flags, caller, err)``
     what happened to a user's lock (mutex, rwlock, sx, semaphore): about to wait, taken, given back, upgraded ... Called
     outside of the core's operations, so foreign code may run.
 ``SM_LOCK_CLASSES``

@@ -98,6 +98,7 @@ cdef extern from "witness/core/witness.h" nogil:
         w_process_shm *b_processes
         uint32_t b_max_classes, b_max_edges, b_max_stacks, b_max_frames, b_max_reports, b_max_threads, b_max_processes
         uint32_t (*b_capture)(w_block *b, void *ctx, void *caller) noexcept
+        uint64_t (*b_place)(w_block *b, void *ctx, void *caller) noexcept
         void (*b_tell)(w_block *b, void *ctx, uint32_t report) noexcept
         void *b_ctx
     cdef struct w_frame:

@@ -24,6 +24,7 @@ cdef extern from "Python.h":
     PyObject *PyFrame_GetBack(PyObject *frame)
     PyObject *PyFrame_GetCode(PyObject *frame)
     int PyFrame_GetLineNumber(PyObject *frame)
+    int PyFrame_GetLasti(PyObject *frame)
     PyObject *PyErr_Occurred()
     int PyGILState_Check() nogil
 
@@ -97,6 +98,23 @@ cdef uint32_t capture(w_block *b, void *ctx, void *caller) noexcept:
     if not PyGILState_Check() or PyErr_Occurred() != NULL:
         return 0 # a thread of C, or in the middle of an exception: the return address has to do
     return stack_here(b, (<Watch>ctx).skip)
+
+
+cdef uint64_t place_here(w_block *b, void *ctx, void *caller) noexcept:
+    """The instruction that the innermost Python frame is at: no frame is walked, nothing but it is looked at."""
+    cdef PyObject *frame
+    cdef PyObject *code
+    cdef uint64_t place
+    if not PyGILState_Check() or PyErr_Occurred() != NULL:
+        return <uint64_t><size_t>caller
+    frame = PyThreadState_GetFrame(PyThreadState_Get())
+    if frame == NULL:
+        return <uint64_t><size_t>caller
+    code = PyFrame_GetCode(frame)
+    place = <uint64_t><size_t>code * 31 + <uint64_t>(PyFrame_GetLasti(frame) + 1)
+    Py_DECREF(<object>code)
+    Py_DECREF(<object>frame)
+    return place
 
 
 cdef void tell(w_block *b, void *ctx, uint32_t report) noexcept:
@@ -174,6 +192,7 @@ cdef class Watch:
         self.on_report = on_report
         self.b.b_ctx = <void *>self
         self.b.b_capture = capture
+        self.b.b_place = place_here
         self.b.b_tell = tell
 
     def detached(self):

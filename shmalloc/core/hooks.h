@@ -65,12 +65,12 @@ enum sm_lock_class {
 enum sm_userlock_event {
     SM_LOCK_WAITS,      /* found taken; the thread is about to wait */
     SM_LOCK_ACQUIRED,   /* also when its former holder died */
-    SM_LOCK_FAILED,     /* n_err says why: not waited for, timed out, would wait for itself */
+    SM_LOCK_FAILED,     /* err says why: not waited for, timed out, would wait for itself */
     SM_LOCK_RELEASED,
     SM_LOCK_NOT_HELD,   /* a release by who does not hold it */
     SM_LOCK_UPGRADED,
     SM_LOCK_DOWNGRADED,
-    SM_LOCK_NOT_TURNED, /* an upgrade (n_flags: SM_LN_READS) or downgrade by who does not hold it so */
+    SM_LOCK_NOT_TURNED, /* an upgrade (SM_LN_READS) or downgrade by who does not hold it so */
     SM_LOCK_DESTROYED,
 };
 enum sm_hook_lock_kind { SM_LOCK_MUTEX = 1, SM_LOCK_RWLOCK, SM_LOCK_SX, SM_LOCK_SEMAPHORE, SM_LOCK_CONDITION };
@@ -78,15 +78,12 @@ enum sm_hook_lock_kind { SM_LOCK_MUTEX = 1, SM_LOCK_RWLOCK, SM_LOCK_SX, SM_LOCK_
 #define SM_LN_READS 2u     /* as a reader */
 #define SM_LN_RECURSIVE 4u /* its owner may take it again */
 
-struct sm_userlock_note {
-    uint32_t n_id, n_gen; /* the same lock as long as both are the same */
-    uint32_t n_kind;      /* enum sm_hook_lock_kind */
-    uint32_t n_event;     /* enum sm_userlock_event */
-    uint32_t n_flags;     /* SM_LN_* */
-    uint32_t n_permits;   /* of a semaphore */
-    const char *n_name;   /* 32 bytes of shared memory, NUL-padded */
-    void *n_caller;       /* return address of the call */
-    enum sm_err n_err;
+struct sm_userlock_face { /* what is constant about a user's lock as long as it lives */
+    uint32_t f_id, f_gen; /* the same lock as long as both are the same */
+    uint32_t f_kind;      /* enum sm_hook_lock_kind */
+    uint32_t f_flags;     /* SM_LN_RECURSIVE */
+    uint32_t f_permits;   /* of a semaphore */
+    const char *f_name;   /* 32 bytes of shared memory, NUL-padded */
 };
 
 /* Bits of the mask: which hooks are armed. */
@@ -111,7 +108,9 @@ struct sm_hooks {
     int (*h_may_sleep)(void *ctx, const char *zone, int flags, int nosleep);
     /* Between two steps of an operation; step is a constant unique in the source. */
     void (*h_crash)(void *ctx, uint32_t step);
-    void (*h_userlock)(void *ctx, const struct sm_userlock_note *note);
+    /* flags: SM_LN_TRY, SM_LN_READS; caller: return address of the call; err: why, of SM_LOCK_FAILED. */
+    void (*h_userlock)(void *ctx, const struct sm_userlock_face *lock, enum sm_userlock_event event, uint32_t flags,
+                       void *caller, enum sm_err err);
 };
 
 #endif

@@ -13,6 +13,7 @@ struct sm_userlock {
     uint64_t l_op;
     uint32_t l_id, l_gen, l_kind;
     bool l_recursive;
+    struct sm_userlock_face l_face; /* what a watcher is told */
 };
 
 enum sm_userlock_step {

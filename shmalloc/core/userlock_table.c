@@ -69,6 +69,14 @@ static struct sm_userlock *handle_new(struct sm_arena *a, uint32_t id, uint32_t 
             .l_kind = sm_load_rlx(&s->ul_kind),
             .l_recursive = (sm_load_rlx(&s->ul_flags) & SM_UL_RECURSIVE) != 0,
         };
+        l->l_face = (struct sm_userlock_face){
+            .f_id = id,
+            .f_gen = gen,
+            .f_kind = l->l_kind,
+            .f_flags = l->l_recursive ? SM_LN_RECURSIVE : 0,
+            .f_permits = sm_load_rlx(&s->ul_permits),
+            .f_name = s->ul_name,
+        };
     }
     return l;
 }

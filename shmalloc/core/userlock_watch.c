@@ -9,22 +9,11 @@ _Static_assert((int)SM_LOCK_MUTEX == (int)SM_UL_MUTEX && (int)SM_LOCK_RWLOCK == 
                    (int)SM_LOCK_CONDITION == (int)SM_UL_CONDITION,
                "hooks.h names the same kinds");
 
-static void tell(const struct sm_userlock *l, enum sm_userlock_event event, uint32_t flags, enum sm_err err,
-                 void *caller) {
+static inline void tell(const struct sm_userlock *l, enum sm_userlock_event event, uint32_t flags, enum sm_err err,
+                        void *caller) {
     const struct sm_hooks *k = &l->l_arena->a_hooks;
-    struct sm_userlock_note note = {
-        .n_id = l->l_id,
-        .n_gen = l->l_gen,
-        .n_kind = l->l_kind,
-        .n_event = event,
-        .n_flags = flags | (l->l_recursive ? SM_LN_RECURSIVE : 0),
-        .n_permits = l->l_kind == SM_UL_SEMAPHORE ? sm_load_rlx(&l->l_shm->ul_permits) : 0,
-        .n_name = l->l_shm->ul_name,
-        .n_caller = caller,
-        .n_err = err,
-    };
-    if (k->h_mask & SM_HOOK_USERLOCK) { /* a wait in between may have disarmed it */
-        k->h_userlock(k->h_ctx, &note);
+    if (sm_likely(k->h_mask & SM_HOOK_USERLOCK)) { /* a wait in between may have disarmed it */
+        k->h_userlock(k->h_ctx, &l->l_face, event, flags, caller, err);
     }
 }
 

@@ -67,7 +67,7 @@ static struct w_geometry full(const struct w_geometry *asked) {
 }
 
 static bool in_range(const struct w_geometry *g) {
-    return g->g_classes <= W_MOST_CLASSES && g->g_edges <= W_MOST_EDGES && g->g_stacks <= 1u << 24 &&
+    return g->g_classes <= W_MOST_CLASSES && g->g_edges <= W_MOST_EDGES && g->g_stacks <= W_MOST_STACKS &&
            g->g_frames <= 1u << 24 && g->g_reports <= 1u << 16 && g->g_threads <= 1u << 16 &&
            g->g_processes <= 1u << 16;
 }
@@ -222,8 +222,7 @@ enum sm_err w_block_open(void *mem, uint64_t bytes, bool reader, struct w_block 
     b->b_namespace = pid_namespace();
     if (!reader) {
         b->b_scratch = calloc((size_t)g.g_classes * 6, sizeof *b->b_scratch);
-        b->b_places =
-            calloc((size_t)g.g_classes * (g.g_classes + 1), sizeof *b->b_places); /* pages come when touched */
+        b->b_places = calloc(W_PLACES, sizeof *b->b_places);
         if (b->b_scratch == NULL || b->b_places == NULL || pthread_key_create(&b->b_key, w_thread_exit) != 0) {
             free(b->b_scratch);
             free(b->b_places);

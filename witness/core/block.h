@@ -24,6 +24,7 @@ struct w_geometry {
 };
 
 #define W_PENDING 16u
+#define W_PLACES 8192u
 
 struct w_block {
     struct w_header *b_header;
@@ -43,10 +44,12 @@ struct w_block {
     uint32_t b_namespace; /* of this process's pids */
     pthread_key_t b_key; /* its destructor gives the thread's slot back */
     uint32_t *b_scratch; /* of the search for cycles; slow lock held */
-    uint32_t *b_places; /* stacks by class and by the class that was last taken before it, see held.c */
+    uint64_t *b_places; /* stacks by the place in the program, see held.c */
     uint32_t b_pending[W_PENDING], b_pendings; /* reports written where nobody could be told; (x) */
     /* The stack of the calling thread, 0 if it cannot be told now. No lock of this block is held. NULL: none. */
     uint32_t (*b_capture)(struct w_block *b, void *ctx, void *caller);
+    /* A number that tells places in the program apart, cheaply; NULL: the return address is one. */
+    uint64_t (*b_place)(struct w_block *b, void *ctx, void *caller);
     /* A report was written; no lock of this block is held. NULL: nobody is told. */
     void (*b_tell)(struct w_block *b, void *ctx, uint32_t report);
     void *b_ctx;

@@ -102,7 +102,8 @@ static bool pair_judge(struct w_block *b, struct pair *p, uint32_t class_id, uin
         p->p_found = true;
     } else {
         uint32_t cycle[W_CYCLE], n = w_order_path(b, class_id, d->d_class, kind, cycle);
-        if (n != 0) {
+        bool told = n == 2 && sm_load_rlx(w_cell(b, class_id, d->d_class)) & W_REVERSAL; /* the other way round */
+        if (n != 0 && !told) {
             p->p_report = report_of(d, W_R_REVERSAL, class_id, instance, mode, stack);
             p->p_report.r_edge = n > 1 ? sm_load_rlx(w_cell(b, class_id, cycle[1])) >> W_EDGE_SHIFT : W_NONE;
             memcpy(p->p_report.r_cycle, cycle, n * sizeof *cycle);
@@ -221,7 +222,7 @@ void w_before_acquire(struct w_block *b, uint32_t class_id, uint64_t instance, e
     }
     uint32_t stack = flags & W_TRY ? W_NONE : order_check(b, t, class_id, instance, mode, flags, address);
     if (stack == W_NONE && !(flags & W_QUIET)) {
-        stack = w_held_place(b, t, class_id, address, true); /* who waits has the time to say where */
+        stack = w_held_place(b, class_id, address);
     }
     sm_store_rlx(&t->t_wait_mode, mode);
     sm_store_rlx(&t->t_wait_instance, instance);
@@ -253,7 +254,7 @@ void w_acquired(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_
         (void)sm_add_rlx(&c->c_contended, 1);
     }
     if (stack == W_NONE && !(flags & W_QUIET)) {
-        stack = w_held_place(b, t, class_id, address, false);
+        stack = w_held_place(b, class_id, address);
     }
     w_held_push(b, t, class_id, instance, mode, flags, stack);
 }

@@ -7,9 +7,9 @@
 #include "class.h"
 #include "thread.h"
 
-/* Where this thread takes the lock, as far as it is worth finding out: the first time that this process takes a lock of
- * the class while one of that other class is the last it took, or always when `now`; else what was found then. */
-uint32_t w_held_place(struct w_block *b, const struct w_thread_shm *t, uint32_t class_id, void *address, bool now);
+/* The stack of where this thread takes the lock: taken once for each place in the program that this process comes
+ * through, so its innermost frame is right, and those further out are those of the first time. */
+uint32_t w_held_place(struct w_block *b, uint32_t class_id, void *address);
 /* The wait that ends now, in the class's figures. */
 void w_held_waited(struct w_class_shm *c, const struct w_thread_shm *t);
 void w_held_ended(struct w_class_shm *c, int64_t since_ns);

@@ -15,80 +15,97 @@
 
 static const char *const kind_names[] = {"?", "mutex", "rwlock", "sx", "semaphore", "condition"};
 
-static uint32_t rules_of(const struct sm_userlock_note *n) {
-    uint32_t flags = n->n_flags & SM_LN_RECURSIVE ? W_RECURSABLE : 0;
-    if (n->n_kind == SM_LOCK_SX || n->n_kind == SM_LOCK_SEMAPHORE) {
+static uint32_t rules_of(const struct sm_userlock_face *f) {
+    uint32_t flags = f->f_flags & SM_LN_RECURSIVE ? W_RECURSABLE : 0;
+    if (f->f_kind == SM_LOCK_SX || f->f_kind == SM_LOCK_SEMAPHORE) {
         flags |= W_SLEEPABLE;
     }
-    if (n->n_kind == SM_LOCK_SEMAPHORE && n->n_permits > 1) {
+    if (f->f_kind == SM_LOCK_SEMAPHORE && f->f_permits > 1) {
         flags |= W_RECURSABLE | W_DUPOK; /* it has a permit more */
     }
     return flags;
 }
 
-static __attribute__((noinline)) uint32_t class_learn(struct w_hooking *k, const struct sm_userlock_note *n,
+static __attribute__((noinline)) uint32_t class_learn(struct w_hooking *k, const struct sm_userlock_face *f,
                                                       uint64_t life) {
     char name[W_NAME_BYTES] = {0};
     uint32_t id = W_NO_CLASS, kinds = sizeof kind_names / sizeof *kind_names;
-    memcpy(name, n->n_name, strnlen(n->n_name, 32));
-    enum sm_err err = w_class_get(k->k_block, name, kind_names[n->n_kind < kinds ? n->n_kind : 0], 0, rules_of(n), &id);
+    memcpy(name, f->f_name, strnlen(f->f_name, 32));
+    enum sm_err err = w_class_get(k->k_block, name, kind_names[f->f_kind < kinds ? f->f_kind : 0], 0, rules_of(f), &id);
     if (err != SM_OK && err != SM_MISMATCH) {
         return W_NO_CLASS;
     }
-    if (n->n_id < W_ARENA_LOCKS) {
-        k->k_lock[n->n_id].k_class = id;
-        sm_store_rel(&k->k_lock[n->n_id].k_life, life);
+    if (f->f_id < W_ARENA_LOCKS) {
+        k->k_lock[f->f_id].k_class = id;
+        sm_store_rel(&k->k_lock[f->f_id].k_life, life);
     }
     return id;
 }
 
-static void on_userlock(void *ctx, const struct sm_userlock_note *n) {
-    struct w_hooking *k = ctx;
-    struct w_block *b = k->k_block;
-    uint64_t instance = (uint64_t)n->n_gen << 32 | (n->n_id + 1);
-    uint32_t id = n->n_id < W_ARENA_LOCKS && sm_load_acq(&k->k_lock[n->n_id].k_life) == instance
-                      ? k->k_lock[n->n_id].k_class
-                      : class_learn(k, n, instance);
-    bool reads = n->n_flags & SM_LN_READS;
-    /* A reader of these locks waits for an owner, and for waiting writers no longer than a slice. */
-    enum w_mode mode = reads ? W_SHARED_RECURSIVE : W_EXCLUSIVE;
-    uint32_t flags = n->n_flags & SM_LN_TRY ? W_TRY : 0;
-    if (id == W_NO_CLASS) {
-        return;
+static inline __attribute__((always_inline)) uint32_t class_of(struct w_hooking *k, const struct sm_userlock_face *f,
+                                                               uint64_t instance) {
+    if (f->f_id < W_ARENA_LOCKS && sm_load_acq(&k->k_lock[f->f_id].k_life) == instance) {
+        return k->k_lock[f->f_id].k_class;
     }
-    switch (n->n_event) {
+    return class_learn(k, f, instance);
+}
+
+static __attribute__((noinline)) void on_rest(struct w_hooking *k, uint32_t id, uint64_t instance,
+                                              enum sm_userlock_event event, uint32_t flags, void *caller,
+                                              enum sm_err err) {
+    struct w_block *b = k->k_block;
+    bool reads = flags & SM_LN_READS;
+    enum w_mode mode = reads ? W_SHARED_RECURSIVE : W_EXCLUSIVE;
+    switch (event) {
     case SM_LOCK_ACQUIRED:
-        w_acquired(b, id, instance, mode, flags, n->n_caller);
-        break;
     case SM_LOCK_RELEASED:
-        w_release(b, id, instance, false, n->n_caller); /* taken before we watched, if it is not known */
-        break;
+        break; /* on_userlock's */
     case SM_LOCK_WAITS:
-        w_before_acquire(b, id, instance, mode, flags, n->n_caller);
+        w_before_acquire(b, id, instance, mode, 0, caller);
         break;
     case SM_LOCK_FAILED:
         w_not_acquired(b, id, instance);
-        if (n->n_err == SM_DEADLOCK) {
-            w_recursion(b, id, instance, mode, n->n_caller);
+        if (err == SM_DEADLOCK) {
+            w_recursion(b, id, instance, mode, caller);
         }
         break;
     case SM_LOCK_NOT_HELD:
-        w_report_misuse(b, "release of a lock that is not held", id, instance, mode, n->n_caller, NULL);
+        w_report_misuse(b, "release of a lock that is not held", id, instance, mode, caller, NULL);
         break;
     case SM_LOCK_UPGRADED:
-        w_upgrade(b, id, instance, n->n_caller);
+        w_upgrade(b, id, instance, caller);
         break;
     case SM_LOCK_DOWNGRADED:
-        w_downgrade(b, id, instance, n->n_caller);
+        w_downgrade(b, id, instance, caller);
         break;
     case SM_LOCK_NOT_TURNED:
         w_report_misuse(
             b, reads ? "upgrade of a lock that is not held shared" : "downgrade of a lock that is not held alone", id,
-            instance, mode, n->n_caller, NULL);
+            instance, mode, caller, NULL);
         break;
     case SM_LOCK_DESTROYED:
-        w_lock_destroyed(b, id, instance, n->n_caller);
+        w_lock_destroyed(b, id, instance, caller);
         break;
+    }
+}
+
+static void on_userlock(void *ctx, const struct sm_userlock_face *f, enum sm_userlock_event event, uint32_t flags,
+                        void *caller, enum sm_err err) {
+    struct w_hooking *k = ctx;
+    struct w_block *b = k->k_block;
+    uint64_t instance = (uint64_t)f->f_gen << 32 | (f->f_id + 1);
+    uint32_t id = class_of(k, f, instance);
+    if (w_unlikely(id == W_NO_CLASS)) {
+        return;
+    }
+    if (event == SM_LOCK_ACQUIRED) {
+        /* A reader of these locks waits for an owner, and for waiting writers no longer than a slice. */
+        w_acquired(b, id, instance, flags & SM_LN_READS ? W_SHARED_RECURSIVE : W_EXCLUSIVE,
+                   flags & SM_LN_TRY ? W_TRY : 0, caller);
+    } else if (event == SM_LOCK_RELEASED) {
+        w_release(b, id, instance, false, caller); /* taken before we watched, if it is not known */
+    } else {
+        on_rest(k, id, instance, event, flags, caller, err);
     }
     if (w_unlikely(sm_load_rlx(&b->b_pendings) != 0)) {
         w_report_flush(b);

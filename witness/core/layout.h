@@ -76,6 +76,7 @@ enum w_off_reason { W_ON, W_OFF_CLASSES, W_OFF_EDGES, W_OFF_ASKED };
 #define W_EDGE_SHIFT 12
 #define W_MOST_EDGES ((1u << 20) - 2)
 #define W_MOST_CLASSES 4096u
+#define W_MOST_STACKS ((1u << 20) - 1)
 
 /*  The header.
  *  OFFSET SIZE FIELD

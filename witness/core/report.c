@@ -76,6 +76,9 @@ void w_report_flush(struct w_block *b) {
 }
 
 static void misuse(struct w_block *b, struct w_report_shm *r, const char *what, const char *detail) {
+    if (sm_load_rlx(&b->b_header->h_watch) < 0) {
+        return; /* off for good: what is held is not known any more */
+    }
     r->r_kind = W_R_MISUSE;
     snprintf(r->r_what, sizeof r->r_what, "%s", what);
     snprintf(r->r_detail, sizeof r->r_detail, "%s", detail ? detail : "");
