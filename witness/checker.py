@@ -8,8 +8,9 @@ arena's region "witness", and ``witness.graph`` reads it.
 ...     a, b = arena.mutex("a"), arena.mutex("b")
 ...     with a, b:
 ...         pass
-...     [(edge.first, edge.second) for edge in witness.read_graph(arena).edges if edge.count][0] == (
-...         checker.class_id("a"), checker.class_id("b"))
+...     graph = witness.read_graph(arena)
+...     names = {c.id: c.name for c in graph.classes}
+...     ("a", "b") in [(names[edge.first], names[edge.second]) for edge in graph.edges]
 True
 """
 

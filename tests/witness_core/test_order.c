@@ -27,7 +27,7 @@ TEST_BARE(an_order_and_its_reverse_are_reported_once_with_four_stacks) {
         pair(b, p, q);
     }
     EXPECT_EQ(reports(b), 1);
-    EXPECT_EQ(b->b_edges[r->r_edge - 1].e_count, 10);
+    EXPECT_EQ(b->b_edges[r->r_edge - 1].e_count, 11);
     fixture_end(&f);
 }
 
@@ -179,7 +179,7 @@ TEST_BARE(a_gate_is_what_was_held_every_time) {
     EXPECT_EQ(e->e_gate[0], g);
     pair(b, p, q);
     EXPECT_EQ(e->e_gates, 0);
-    EXPECT_EQ(e->e_count, 2);
+    EXPECT_EQ(e->e_count, 3);
     fixture_end(&f);
 }
 

@@ -167,6 +167,7 @@ uint32_t w_order_enter(struct w_block *b, uint32_t first, uint32_t second, uint3
         e->e_thread[0] = ends->o_who;
         w_thread_name(e->e_name);
         e->e_time_ns = w_wall_ns();
+        e->e_count = ends->o_flags & W_EDGE_DECLARED ? 0 : 1;
         e->e_flags = ends->o_flags | W_EDGE_LIVE;
         w_crash_point(W_STEP_EDGE_FILLED);
         id = count + 1;
