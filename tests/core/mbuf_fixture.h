@@ -124,7 +124,8 @@ static UNUSED enum sm_err sweep_fault(void *ctx, enum sm_fault_point p, const ch
 }
 
 static UNUSED void sweep_arm(struct sweep *w) {
-    struct sm_hooks hooks = {SM_HOOKS_VERSION, SM_HOOK_FAULT, w, sweep_fault, NULL, NULL, NULL};
+    struct sm_hooks hooks = {
+        .h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_FAULT, .h_ctx = w, .h_fault = sweep_fault};
     w->w_points = w->w_fired = 0;
     sm_arena_set_hooks(w->w_mb->mb_arena, &hooks);
 }

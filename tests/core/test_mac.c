@@ -242,7 +242,8 @@ static bool op_dup(struct sm_mb *mb) {
 /* Fails the first, second, ... point until none is reached any more. Returns how many there were. */
 static int sweep(struct sm_mb *mb, bool (*op)(struct sm_mb *), enum sm_fault_point point, const char *only) {
     struct nth nth = {.n_point = point, .n_only = only};
-    struct sm_hooks hooks = {SM_HOOKS_VERSION, SM_HOOK_FAULT, &nth, nth_fault, NULL, NULL, NULL};
+    struct sm_hooks hooks = {
+        .h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_FAULT, .h_ctx = &nth, .h_fault = nth_fault};
     struct used before = used_now(mb);
     do {
         uint64_t pages;
@@ -280,7 +281,8 @@ TEST(failures_can_be_aimed_at_one_policy_or_at_tags) {
     EXPECT_EQ(sweep(mb, op_copy, SM_FP_MAC, "b"), 4);  /* two headers, and the copy: init and copy */
     EXPECT_EQ(sweep(mb, op_copy, SM_FP_TAG, NULL), 5); /* three labels, a tag and its copy */
     struct nth nth = {.n_at = 1, .n_point = SM_FP_TAG};
-    struct sm_hooks hooks = {SM_HOOKS_VERSION, SM_HOOK_FAULT, &nth, nth_fault, NULL, NULL, NULL};
+    struct sm_hooks hooks = {
+        .h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_FAULT, .h_ctx = &nth, .h_fault = nth_fault};
     sm_arena_set_hooks(h->h_arena, &hooks);
     EXPECT_TRUE(m_gethdr(mb, SM_M_WAITOK, MT_DATA) == NULL);
     EXPECT_EQ(mb->mb_err, SM_NO_MEMORY);

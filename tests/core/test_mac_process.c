@@ -240,7 +240,7 @@ static void die_at(void *ctx, uint32_t step) {
 static void child_dies(struct harness *h, void *ctx) {
     struct pair *p = ctx;
     struct sm_mb *mb = mbufs_in_child(h);
-    struct sm_hooks hooks = {SM_HOOKS_VERSION, SM_HOOK_CRASH, p, NULL, NULL, NULL, die_at};
+    struct sm_hooks hooks = {.h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_CRASH, .h_ctx = p, .h_crash = die_at};
     uint32_t slot;
     EXPECT_OK(sm_mac_set_labelling(mb, MAC_LABELS_OFF));
     sm_arena_set_hooks(mb->mb_arena, &hooks);

@@ -39,7 +39,7 @@ static enum sm_err allow(void *ctx, enum sm_fault_point p, const char *zone, uin
 
 TEST(a_fresh_mbuf_is_clean_whatever_its_last_life_left) {
     struct sm_mb *mb = mbufs(h);
-    struct sm_hooks hooks = {SM_HOOKS_VERSION, SM_HOOK_FAULT, NULL, allow, NULL, NULL, NULL};
+    struct sm_hooks hooks = {.h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_FAULT, .h_ctx = NULL, .h_fault = allow};
     for (int armed = 0; armed < 2; armed++) { /* inline, and through the ctors */
         sm_arena_set_hooks(h->h_arena, armed ? &hooks : NULL);
         for (int round = 0; round < 3; round++) {

@@ -337,7 +337,7 @@ static void (*const steps[])(struct run *r, struct model *o) = {
 
 static void run(struct harness *h, uint32_t refuse_one_in) {
     struct run r = {.r_random = &h->h_random, .r_refuse = refuse_one_in};
-    struct sm_hooks hooks = {SM_HOOKS_VERSION, SM_HOOK_FAULT, &r, refuse, NULL, NULL, NULL};
+    struct sm_hooks hooks = {.h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_FAULT, .h_ctx = &r, .h_fault = refuse};
     r.r_mb[0] = mbufs(h);
     EXPECT_OK(sm_mb_open(harness_attach(h, "other"), NULL, &r.r_mb[1]));
     EXPECT_OK(sm_queue_create(h->h_arena, "q", 4, &r.r_queue[0]));

@@ -395,7 +395,8 @@ TEST(no_slab_is_made_for_a_zone_that_was_destroyed_on_the_way) {
     struct sm_arena *b = harness_attach_shared(h, "late");
     for (int again = 0; again < 2; again++) {
         struct destroyer d = {h->h_arena, harness_zone(h->h_arena, "z", 64, 0), again};
-        struct sm_hooks hooks = {SM_HOOKS_VERSION, SM_HOOK_FAULT, &d, destroy_on_the_way, NULL, NULL, NULL};
+        struct sm_hooks hooks = {
+            .h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_FAULT, .h_ctx = &d, .h_fault = destroy_on_the_way};
         struct sm_zone *w = harness_open_zone(b, "z");
         void *item = NULL;
         sm_arena_set_hooks(b, &hooks);

@@ -335,7 +335,8 @@ static enum sm_err refuse_pages(void *ctx, enum sm_fault_point p, const char *zo
 TEST(no_slab_and_no_pages_are_one_fail_each) {
     struct sm_zone *z = primary(h, 0);
     enum sm_fault_point point;
-    struct sm_hooks hooks = {SM_HOOKS_VERSION, SM_HOOK_FAULT, &point, refuse_pages, NULL, NULL, NULL};
+    struct sm_hooks hooks = {
+        .h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_FAULT, .h_ctx = &point, .h_fault = refuse_pages};
     const enum sm_fault_point points[] = {SM_FP_META, SM_FP_PAGE, SM_FP_COMMIT, SM_FP_SLAB, SM_FP_ALLOC};
     void *item = NULL;
     sm_arena_set_hooks(h->h_arena, &hooks);
