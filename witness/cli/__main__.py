@@ -1,0 +1,5 @@
+"""`python -m witness.cli` is `witness`."""
+
+from witness.cli import main
+
+main()

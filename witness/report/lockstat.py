@@ -1,0 +1,94 @@
+"""Contention of each lock class in the columns of Linux's lock_stat. Owns columns and sorting; measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from shmalloc.report.table import Column, Table
+from witness.record import Graph, LockClassRecord, Span
+from witness.report.words import at
+
+__all__ = ["SORTS", "as_plain_stat", "lock_rows", "lock_table", "point_table"]
+
+_MOST_POINTS = 4  # as many places as lock_stat keeps for a class
+
+
+def _average(span: Span, times: int) -> float:
+    return span.total_ns / times if times else 0.0
+
+
+SORTS: dict[str, Callable[[LockClassRecord], tuple[int | str, ...]]] = {
+    "contentions": lambda record: (-record.contended, -record.wait.total_ns),
+    "acquisitions": lambda record: (-record.acquires,),
+    "wait-total": lambda record: (-record.wait.total_ns,),
+    "wait-max": lambda record: (-record.wait.max_ns,),
+    "hold-total": lambda record: (-record.hold.total_ns,),
+    "hold-max": lambda record: (-record.hold.max_ns,),
+    "name": lambda record: (record.name,),
+}
+"""What the classes may be sorted by, each with its key; the largest first, names from A."""
+
+
+def lock_rows(graph: Graph, sort: str) -> list[LockClassRecord]:
+    """The classes, sorted by one of `SORTS`, equals by name."""
+    return sorted(graph.classes, key=lambda record: (*SORTS[sort](record), record.name, record.id))
+
+
+def lock_table(records: Iterable[LockClassRecord]) -> Table:
+    """One row a class; times in microseconds, as lock_stat has them."""
+    waits = ("contentions", "wait-min", "wait-max", "wait-total", "wait-avg")
+    holds = ("acquisitions", "hold-min", "hold-max", "hold-total", "hold-avg")
+    rows = tuple(
+        (
+            record.name,
+            str(record.contended),
+            *_times(record.wait, record.contended),
+            str(record.acquires),
+            *_times(record.hold, record.acquires),
+        )
+        for record in records
+    )
+    columns = (Column("class name", number=False, give="cut"), *(Column(head) for head in (*waits, *holds)))
+    return Table("lock statistics (times in µs)", columns, rows, empty="no lock class was seen")
+
+
+def _times(span: Span, times: int) -> tuple[str, ...]:
+    values = (span.min_ns, span.max_ns, span.total_ns, _average(span, times))
+    return tuple(f"{value / 1000:.2f}" for value in values)
+
+
+def point_table(records: Iterable[LockClassRecord]) -> Table:
+    """The contention points: for each contended class the places that waited for it most."""
+    rows = tuple(
+        (record.name, str(point.count), at(point.site), point.site.function)
+        for record in records
+        for point in record.points[:_MOST_POINTS]
+    )
+    columns = (
+        Column("class name", number=False, give="cut"),
+        Column("waits"),
+        Column("at", number=False),
+        Column("function", number=False),
+    )
+    return Table("contention points", columns, rows, empty="no contention point was recorded")
+
+
+def as_plain_stat(record: LockClassRecord) -> dict[str, object]:
+    """One class as values that JSON has; times in nanoseconds."""
+
+    def times(span: Span, number: int) -> dict[str, object]:
+        average = _average(span, number)
+        return {"min_ns": span.min_ns, "max_ns": span.max_ns, "total_ns": span.total_ns, "avg_ns": average}
+
+    return {
+        "name": record.name,
+        "kind": record.kind,
+        "contentions": record.contended,
+        "wait": times(record.wait, record.contended),
+        "acquisitions": record.acquires,
+        "hold": times(record.hold, record.acquires),
+        "contention_points": [
+            {"file": p.site.file, "line": p.site.line, "function": p.site.function, "count": p.count}
+            for p in record.points
+        ],
+    }
