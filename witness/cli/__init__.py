@@ -21,6 +21,7 @@ from witness.cli.graph import graph
 from witness.cli.order import order
 from witness.cli.report import report
 from witness.cli.screen import complain
+from witness.cli.selftest import selftest
 from witness.cli.stat import stat
 from witness.record import GraphUnreadable
 
@@ -29,7 +30,7 @@ __all__ = ["COMMANDS", "app", "main"]
 FOUND = 1
 USAGE = 2
 
-COMMANDS: tuple[Callable[..., None], ...] = (report, order, graph, stat, diff)
+COMMANDS: tuple[Callable[..., None], ...] = (report, order, graph, stat, diff, selftest)
 """The commands, in the order in which --help lists them."""
 
 app = typer.Typer(
