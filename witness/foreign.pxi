@@ -4,7 +4,7 @@
 # without telling that it was waited for; the order is checked in any case.
 
 from _thread import RLock as _plain_rlock
-from _thread import allocate_lock as _plain_lock
+from _thread import allocate_lock as plain_lock
 from os import getpid, register_at_fork
 
 cdef uint64_t foreign_base = <uint64_t>getpid() << 32 # of instances; a forked child's locks are others than its parent's
@@ -41,8 +41,8 @@ cdef class ForeignLock:
         if watch.b != NULL:
             w_lock_created(watch.b, c, foreign_base | self.number)
 
-    cdef renew(self):
-        self.inner = _plain_lock()
+    cdef renew(self): # also called by __cinit__, when the type's own methods are not in place yet
+        self.inner = _plain_rlock() if isinstance(self, WatchedRLock) else plain_lock()
         self.take = self.inner.acquire
         self.give = self.inner.release
 
@@ -122,11 +122,6 @@ cdef class WatchedLock(ForeignLock):
 cdef class WatchedRLock(ForeignLock):
     """Stands for threading.RLock()."""
 
-    cdef renew(self):
-        self.inner = _plain_rlock()
-        self.take = self.inner.acquire
-        self.give = self.inner.release
-
     def release(self):
         """As the interpreter's lock."""
         if self.inner._is_owned():
@@ -135,6 +130,9 @@ cdef class WatchedRLock(ForeignLock):
 
     def _is_owned(self):
         return self.inner._is_owned()
+
+    def _recursion_count(self):
+        return self.inner._recursion_count()
 
     def _release_save(self):
         state = self.inner._release_save()

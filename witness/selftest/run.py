@@ -64,7 +64,7 @@ def _told(graph: Graph) -> set[str]:
 def _attached_half(name: str, kind: str, steps: str) -> int:
     """In a worker: attach, which arms, and run. Returns: its pid."""
     with Arena.attach(name) as arena:
-        arm(arena, output=None)
+        arm(arena).output = None  # attaching armed it already, with reports to stderr
         run_half(arena, kind, steps)
     return os.getpid()
 

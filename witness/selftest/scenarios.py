@@ -11,9 +11,7 @@ from typing import Literal
 
 __all__ = ["ALONE", "FAIR", "KINDS", "READERS", "SCENARIOS", "SHARED", "Outcome", "Scenario"]
 
-Outcome = Literal[
-    "ok", "reversal", "duplicate", "recursion", "sleepable after non-sleepable", "sleep", "misuse"
-]
+Outcome = Literal["ok", "reversal", "duplicate", "recursion", "sleepable after non-sleepable", "sleep", "misuse"]
 """What is to be reported: nothing, a kind of reversal, sleeping with a lock held, misuse."""
 
 ALONE = ("mutex", "recursive mutex", "rwlock write", "sx exclusive", "semaphore", "spin", "fair write")
@@ -61,7 +59,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("ABBA, not nested", ("Aa", "BbAa"), _all("ok")),
     Scenario("ABBA, tried", ("AB", "B?A"), _all("ok")),
     Scenario("double unlock", ("Aaa",), _all("misuse", shared="misuse")),
-    Scenario("initialising a held lock", ("A!A",), {kind: "misuse" for kind in ("spin", "fair write", "fair read")}),
+    Scenario("initialising a held lock", ("A!A",), dict.fromkeys(("spin", "fair write", "fair read"), "misuse")),
     Scenario("read, read of one", ("rArA",), _readers("ok", "recursion")),
     Scenario("read, write of one", ("rAwA",), _readers("recursion", "recursion")),
     Scenario("write, read of one", ("wArA",), _readers("recursion", "recursion")),
@@ -75,14 +73,30 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("subclasses, nested", ("AA1", "AA1"), {"spin": "ok", "fair write": "ok", "fair read": "ok"}),
     Scenario("subclasses, both ways", ("AA1", "A1A"), {"spin": "reversal", "fair write": "reversal"}),
     Scenario(
-        "sx under it", ("AS",), {"mutex": "sleepable after non-sleepable", "rwlock write": "sleepable after non-sleepable",
-                                 "rwlock read": "sleepable after non-sleepable", "sx exclusive": "ok", "semaphore": "ok"}
+        "sx under it",
+        ("AS",),
+        {
+            "mutex": "sleepable after non-sleepable",
+            "rwlock write": "sleepable after non-sleepable",
+            "rwlock read": "sleepable after non-sleepable",
+            "sx exclusive": "ok",
+            "semaphore": "ok",
+        },
     ),
-    Scenario("it under sx", ("SA",), {kind: "ok" for kind in ("mutex", "rwlock write", "rwlock read", "sx exclusive")}),
+    Scenario("it under sx", ("SA",), dict.fromkeys(("mutex", "rwlock write", "rwlock read", "sx exclusive"), "ok")),
     Scenario("mutex under it", ("AM",), {"spin": "misuse", "mutex": "ok", "rwlock write": "ok", "sx exclusive": "ok"}),
     Scenario(
-        "M_WAITOK under it", ("A~",), {"mutex": "sleep", "recursive mutex": "sleep", "rwlock write": "sleep",
-                                       "rwlock read": "sleep", "spin": "sleep", "sx exclusive": "ok",
-                                       "sx shared": "ok", "semaphore": "ok"}
+        "M_WAITOK under it",
+        ("A~",),
+        {
+            "mutex": "sleep",
+            "recursive mutex": "sleep",
+            "rwlock write": "sleep",
+            "rwlock read": "sleep",
+            "spin": "sleep",
+            "sx exclusive": "ok",
+            "sx shared": "ok",
+            "semaphore": "ok",
+        },
     ),
 )
