@@ -20,7 +20,7 @@ __all__ = ["creation_site", "watch_threading"]
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _SKIPPED = (threading.__file__, _OURS)
-_NAME_BYTES = 63
+_NAME_BYTES = 63 - len(" Semaphore")
 
 
 def creation_site(skipped: tuple[str, ...] = _SKIPPED) -> str:
@@ -44,7 +44,8 @@ class _Classes:
 
     def number(self, kind: str, rules: int) -> int | None:
         """The class of a lock that is made now; None: the table is full, so it is not watched."""
-        site = creation_site()
+        # Of a line that makes locks of two kinds, each is a class of its own.
+        site = creation_site() + ("" if kind == "Lock" else f" {kind}")
         if (site, kind) not in self.known:
             try:
                 self.known[site, kind] = self.watch.class_get(site, f"foreign:threading.{kind}", 0, rules)
@@ -62,7 +63,11 @@ def watch_threading(watch: _witness.Watch) -> None:
     plain_lock: Callable[[], Any] = threading.Lock
     plain_rlock: Callable[[], Any] = threading.RLock
 
+    part_of_semaphore = threading.Semaphore.__init__.__code__
+
     def Lock() -> Any:  # noqa: N802 - it stands for threading.Lock
+        if sys._getframe(1).f_code is part_of_semaphore:
+            return plain_lock()  # the order of the semaphore is what counts, not of what it is made of
         number = classes.number("Lock", flags.DUPOK)
         return plain_lock() if number is None else _witness.WatchedLock(watch, number)
 
@@ -85,10 +90,8 @@ def _watch_semaphores(watch: _witness.Watch, classes: _Classes) -> None:
     )
     rules = flags.SLEEPABLE | flags.DUPOK
 
-    def __init__(self: Any, value: int = 1) -> None:
+    def watched_init(self: Any, value: int = 1) -> None:
         made(self, value)
-        # What it is made of is its own affair: the order of the semaphore is what counts.
-        self._cond = threading.Condition(_witness.plain_lock())
         self._witness_class = classes.number("Semaphore", rules) if value == 1 else None
 
     def watched_acquire(self: Any, blocking: bool = True, timeout: float | None = None) -> bool:
@@ -113,9 +116,9 @@ def _watch_semaphores(watch: _witness.Watch, classes: _Classes) -> None:
             watch.released(number, id(self))
         release(self, n)
 
-    for name, function in (("__init__", __init__), ("acquire", watched_acquire), ("release", watched_release)):
+    for name, function in (("__init__", watched_init), ("acquire", watched_acquire), ("release", watched_release)):
         setattr(threading.Semaphore, name, function)
-    threading.Semaphore.__enter__ = watched_acquire  # type: ignore[method-assign, assignment]
+    threading.Semaphore.__enter__ = watched_acquire  # type: ignore[method-assign]
     _watch_bounded(watch)
 
 

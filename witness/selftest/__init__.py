@@ -1,4 +1,4 @@
-"""The witness checked against itself: every scenario x lock kind, in one process and with the halves in different ones."""
+"""The witness checked against itself: scenarios by lock kinds, in one process and with the halves in different ones."""
 
 from witness.selftest.run import Cell, run_table
 from witness.selftest.scenarios import SCENARIOS, Scenario

@@ -1,9 +1,10 @@
-"""The locks of the self-test: those of the arena, really taken; others reported by hand. Owns how a step takes a lock."""
+"""The self-test's locks: those of the arena, really taken; others told of by hand. Owns how a step takes a lock."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from shmalloc import Arena
+from shmalloc import M_WAITOK, Arena
 from shmalloc.errors import ShmallocError
 from witness import flags
 from witness.checker import arm
@@ -47,13 +48,13 @@ def run_half(arena: Arena, kind: str, steps: str) -> None:
         at += 1
         if letter.islower():
             held = [one for one in held if one[0] != letter.upper()]
-            _quietly(lambda name=letter.upper(), mode=mode: locks[name].give(mode))
+            _quietly(partial(locks[letter.upper()].give, mode))
             continue
         if at < len(steps) and steps[at] in "1'":
             letter, at = letter + steps[at], at + 1
         if letter not in locks:
             locks[letter] = _made(arena, {"S": "sx", "M": "mutex"}.get(letter, lock), letter)
-        if _quietly(lambda name=letter, mode=mode, tried=tried: locks[name].take(mode, tried)) is not False:
+        if _quietly(partial(locks[letter].take, mode, tried)) is not False:
             held.append((letter, mode))
     for letter, mode in reversed(held):
         locks[letter].give(mode)
@@ -71,8 +72,6 @@ def _sleep(arena: Arena, lock: str) -> None:
     if lock in ("spin", "fair"):
         arm(arena).native.may_sleep("M_WAITOK", "selftest")
         return
-    from shmalloc import M_WAITOK
-
     arena.zone("selftest", size=64).alloc(M_WAITOK).free()
 
 

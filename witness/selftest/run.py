@@ -19,7 +19,6 @@ from witness.selftest.scenarios import SCENARIOS, Outcome, Scenario
 __all__ = ["Cell", "run_cell", "run_table", "workers"]
 
 _WORKERS = 2
-_SIZES = {"classes": 64, "edges": 256, "stacks": 256, "frames": 256, "reports": 64, "threads": 16, "processes": 16}
 Half = Callable[[int, Arena, str, str], None]
 
 
@@ -43,7 +42,7 @@ def run_cell(scenario: Scenario, kind: str, *, half: Half | None = None) -> Cell
     """Run one cell in an arena of its own. half(number, arena, kind, steps): how one is run; None: here."""
     name = f"selftest-{os.getpid()}"
     with Arena.create(name, max_size="64M", unlink_on_last_close=True) as arena:
-        arm(arena, output=None, **_SIZES)
+        arm(arena, output=None, classes=64, edges=256, stacks=256, frames=256, reports=64, threads=16, processes=16)
         for number, steps in enumerate(scenario.halves):
             if half is None:
                 run_half(arena, kind, steps)

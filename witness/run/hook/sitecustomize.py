@@ -1,4 +1,4 @@
-"""Enters an interpreter that `witness run` or a child of it started, then runs the sitecustomize that it hides, if any."""
+"""Enters an interpreter that `witness run` or a child of it started, then runs the sitecustomize that it hides."""
 
 import os
 import sys
