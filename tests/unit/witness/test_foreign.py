@@ -29,6 +29,10 @@ def lock(checker: Checker, name: str) -> _witness.WatchedLock:
     return _witness.WatchedLock(checker.native, checker.class_id(name, "foreign:threading.Lock", flags=flags.DUPOK))
 
 
+def number(checker: Checker, name: str) -> int:
+    return checker.class_id(name, "foreign:threading.Lock")
+
+
 def rlock(checker: Checker, name: str) -> _witness.WatchedRLock:
     rules = flags.DUPOK | flags.RECURSABLE
     return _witness.WatchedRLock(checker.native, checker.class_id(name, "foreign:threading.RLock", flags=rules))
@@ -92,7 +96,7 @@ def test_a_condition_over_a_watched_lock_holds_nothing_while_it_waits(arena: shm
     graph = read_graph(arena)
     assert not graph.reversals
     assert not graph.misuses
-    assert not [edge for edge in graph.edges if checker.class_id("other") in (edge.first, edge.second)]
+    assert not [edge for edge in graph.edges if number(checker, "other") in (edge.first, edge.second)]
 
 
 def test_a_lock_that_another_thread_gives_back_is_not_held_any_more(arena: shmalloc.Arena, checker: Checker) -> None:
@@ -107,9 +111,9 @@ def test_a_lock_that_another_thread_gives_back_is_not_held_any_more(arena: shmal
         pass
     graph = read_graph(arena)
     assert not graph.reversals
-    ids = {checker.class_id("a"), checker.class_id("b")}
+    ids = {number(checker, "a"), number(checker, "b")}
     assert [(e.first, e.second) for e in graph.edges if ids <= {e.first, e.second}] == [
-        (checker.class_id("b"), checker.class_id("a"))
+        (number(checker, "b"), number(checker, "a"))
     ]
 
 
