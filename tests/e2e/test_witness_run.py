@@ -123,3 +123,47 @@ def test_no_arena_is_left(bank: Path) -> None:
     with subprocess.Popen([*WITNESS, str(bank), "spawn", "reversed", "0"], stderr=subprocess.DEVNULL) as child:
         assert child.wait(timeout=120) == 1
     assert not [name for name in os.listdir("/dev/shm") if name.endswith(f"witness-run-{child.pid}")]
+
+
+SLEEPER = """
+import queue, socket, subprocess, sys, threading, time
+lock = threading.Lock()
+def nap():
+    with lock:
+        time.sleep(0.001)
+        time.sleep(0)
+def ask():
+    one, two = socket.socketpair()
+    with lock:
+        two.sendall(b"x")
+        one.recv(1)
+    one.close()
+    two.close()
+def wait():
+    with subprocess.Popen([sys.executable, "-S", "-c", ""]) as child:
+        with lock:
+            child.wait()
+def take():
+    box = queue.Queue()
+    box.put(1)
+    with lock:
+        box.get()
+for one in (nap, ask, wait, take):
+    one()
+time.sleep(0.001)
+"""
+
+
+def test_calls_that_block_under_a_lock_are_told_unless_their_caller_may(tmp_path: Path) -> None:
+    path, told = tmp_path / "sleeper.py", tmp_path / "graph.json"
+    path.write_text(SLEEPER)
+
+    def seen(*options: str) -> set[str]:
+        run(*options, "--record", told, path)
+        return {sleep["what"] for sleep in json.loads(told.read_text())["sleeps"]}
+
+    everything = {"time.sleep", "socket.sendall", "socket.recv", "subprocess.Popen.wait", "queue.Queue.get"}
+    assert seen("--blocking") == everything
+    assert seen("--blocking", "--allow", "*/sleeper.py:nap") == everything - {"time.sleep"}
+    assert seen("--blocking", "--allow", "*/sleeper.py") == set()
+    assert seen() == set()

@@ -31,6 +31,15 @@ def run(
     record: Annotated[
         Path | None, typer.Option("--record", metavar="FILE", help="Write the graph, for the other commands.")
     ] = None,
+    blocking: Annotated[
+        bool, typer.Option("--blocking", help="Report calls that block (sleep, sockets, queues) under a lock.")
+    ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow", metavar="FILE[:FUNCTION]", help="Callers that may block; patterns.", show_default=False
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Cycles that are unlikely to block fail too.")] = False,
     keep_status: Annotated[bool, typer.Option("--keep-status", help="Leave with the program's status always.")] = False,
 ) -> None:
@@ -43,7 +52,9 @@ def run(
         arguments = ["-m", module, *arguments]
     if not arguments:
         usage("what shall run? `witness run script.py ...` or `witness run -m module ...`")
-    status, graph = run_watched(arguments, program=module or Path(arguments[0]).name)
+    status, graph = run_watched(
+        arguments, program=module or Path(arguments[0]).name, blocking=(allow or []) if blocking else None
+    )
     analysis = analyse(graph)
     verdict = Verdict(analysis, analysis.findings)
     for finding in verdict.new:

@@ -6,10 +6,12 @@ Owns the names of the environment variables. Must never end the program: whateve
 import os
 import sys
 
-__all__ = ["ARENA", "HOOK", "enter", "hook_directory"]
+__all__ = ["ARENA", "BLOCKING", "HOOK", "enter", "hook_directory"]
 
 ARENA = "WITNESS_RUN_ARENA"
 """The arena that carries the graph of the process tree."""
+BLOCKING = "WITNESS_RUN_BLOCKING"
+"""Set: calls that block under a lock are reported; its lines are the places, FILE[:FUNCTION], that may."""
 HOOK = "WITNESS_RUN_HOOK"
 """The directory of the hook on PYTHONPATH, so that it can be told from the program's own directories."""
 
@@ -41,4 +43,8 @@ def enter() -> bool:
         return False
     _kept.extend((arena, checker))
     watch_threading(checker.native)
+    if BLOCKING in os.environ:
+        from witness.blocking import parse_allowed, watch_blocking
+
+        watch_blocking(checker.native, parse_allowed(os.environ[BLOCKING]))
     return True
