@@ -65,7 +65,7 @@ cdef class ForeignLock:
             return got
         if timeout != -1 and timeout < 0:
             return self.take(True, timeout) # its error is the interpreter's
-        if self.take(False):
+        if timeout == -1 and self.take(False): # any other timeout is the interpreter's to judge
             self.entered(0)
             return True
         if b != NULL:

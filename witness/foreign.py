@@ -2,8 +2,8 @@
 
 Owns the names and rules of their classes, and what in ``threading`` is replaced. The bookkeeping is native
 (``witness/foreign.pxi``). Locks of one creation site are one class. Two of a class may be held at once: most programs
-that make many locks in one place order them by something that cannot be seen here. Semaphores of one permit are locks
-that may be held while sleeping; others are signals or counts, and have no order.
+that make many locks in one place order them by something that cannot be seen here. BoundedSemaphores of one permit are
+locks; other semaphores are signals or counts, and have no order.
 Limits: a lock made before ``watch_threading``, or by ``_thread.allocate_lock``, is not watched. What is taken from
 ``threading`` by name before, neither.
 """
@@ -76,6 +76,7 @@ def watch_threading(watch: _witness.Watch) -> None:
         return plain_rlock() if number is None else _witness.WatchedRLock(watch, number)
 
     Lock.__qualname__, RLock.__qualname__ = "Lock", "RLock"
+    Lock.__module__ = RLock.__module__ = threading.__name__
     setattr(threading, "Lock", Lock)  # noqa: B010 - the stubs call it a class
     setattr(threading, "RLock", RLock)  # noqa: B010
     _watch_semaphores(watch, classes)
@@ -88,11 +89,13 @@ def _watch_semaphores(watch: _witness.Watch, classes: _Classes) -> None:
         threading.Semaphore.acquire,
         threading.Semaphore.release,
     )
-    rules = flags.SLEEPABLE | flags.DUPOK
+    rules = flags.DUPOK
 
     def watched_init(self: Any, value: int = 1) -> None:
         made(self, value)
-        self._witness_class = classes.number("Semaphore", rules) if value == 1 else None
+        self._witness_class = (
+            classes.number("Semaphore", rules) if value == 1 and isinstance(self, threading.BoundedSemaphore) else None
+        )
 
     def watched_acquire(self: Any, blocking: bool = True, timeout: float | None = None) -> bool:
         number = getattr(self, "_witness_class", None)

@@ -62,6 +62,8 @@ def test_a_lock_behaves_as_the_interpreters(checker: Checker) -> None:
         a.acquire(timeout=-2)
     with pytest.raises(ValueError, match="timeout"):
         a.acquire(False, 1)
+    with pytest.raises(OverflowError):
+        a.acquire(timeout=threading.TIMEOUT_MAX + 1)
 
 
 def test_taking_a_lock_that_the_thread_holds_is_told_before_it_would_hang(
@@ -127,7 +129,7 @@ import sys
 with Arena.create(sys.argv[1], max_size="64M") as arena:
     checker = witness.arm(arena, output=None)
     watch_threading(checker.native)
-    one = threading.Semaphore()
+    one = threading.BoundedSemaphore()
     two = threading.BoundedSemaphore()
     with one, two:
         pass
@@ -137,7 +139,7 @@ with Arena.create(sys.argv[1], max_size="64M") as arena:
         two.release()
     except ValueError:
         print("refused")
-    many = threading.Semaphore(5)
+    many = threading.Semaphore()
     with many, one:
         pass
     with one, many:
@@ -148,7 +150,7 @@ with Arena.create(sys.argv[1], max_size="64M") as arena:
 """
 
 
-def test_semaphores_of_one_permit_have_an_order_and_others_have_none(arena_name: str) -> None:
+def test_bounded_semaphores_of_one_permit_have_an_order_and_others_have_none(arena_name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SEMAPHORES, arena_name], capture_output=True, text=True, timeout=60, check=False
     )
