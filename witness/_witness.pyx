@@ -338,6 +338,7 @@ cdef class Watch:
 
 
 include "reader.pxi"
+include "foreign.pxi"
 
 
 def disarm(capsule, bint everywhere):

@@ -74,8 +74,18 @@ def _to_stderr(text: str) -> None:
 class Checker:
     """One armed attachment: what ``arm`` returns. Refers to the arena's Watch, not to the arena."""
 
-    def __init__(self, watch: _witness.Watch) -> None:
+    def __init__(self, watch: _witness.Watch, printer: Printer) -> None:
         self._watch = watch
+        self._printer = printer
+
+    @property
+    def output(self) -> Callable[[str], object] | None:
+        """What is given the text of each new report of this process; None: nothing is printed."""
+        return self._printer.output
+
+    @output.setter
+    def output(self, value: Callable[[str], object] | None) -> None:
+        self._printer.output = value
 
     @property
     def native(self) -> _witness.Watch:
@@ -193,7 +203,7 @@ class _Kept:
     def __init__(self, watch: _witness.Watch, printer: Printer) -> None:
         self.watch = watch
         self.printer = printer
-        self.checker = Checker(watch)
+        self.checker = Checker(watch, printer)
 
     def detached(self) -> None:
         """The arena is about to go."""

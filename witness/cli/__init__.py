@@ -20,7 +20,9 @@ from witness.cli.diff import diff
 from witness.cli.graph import graph
 from witness.cli.order import order
 from witness.cli.report import report
+from witness.cli.run import run
 from witness.cli.screen import complain
+from witness.cli.selftest import selftest
 from witness.cli.stat import stat
 from witness.record import GraphUnreadable
 
@@ -29,7 +31,7 @@ __all__ = ["COMMANDS", "app", "main"]
 FOUND = 1
 USAGE = 2
 
-COMMANDS: tuple[Callable[..., None], ...] = (report, order, graph, stat, diff)
+COMMANDS: tuple[Callable[..., None], ...] = (run, report, order, graph, stat, diff, selftest)
 """The commands, in the order in which --help lists them."""
 
 app = typer.Typer(
@@ -39,8 +41,10 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# The words after a program's name are the program's.
+_PROGRAM = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 for command in COMMANDS:
-    app.command()(command)
+    app.command(context_settings=_PROGRAM if command is run else None)(command)
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,1 @@
+"""Programs under witness without a change: `witness run`. The hook enters every interpreter of the process tree."""

@@ -1,0 +1,68 @@
+"""A program under witness: its arena, its environment, its end. Owns the arena of the process tree."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from shmalloc import Arena
+from witness.checker import arm
+from witness.graph import read_graph
+from witness.record import Graph
+from witness.run.enter import ARENA, BLOCKING, HOOK, hook_directory
+
+__all__ = ["environment", "run_watched"]
+
+_PROCESSES = 256
+
+
+def environment(arena: str, blocking: Sequence[str] | None) -> dict[str, str]:
+    """This process's environment, with what makes a child interpreter join the graph in this arena."""
+    env = dict(os.environ)
+    hook = hook_directory()
+    paths = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path != env.get(HOOK)]
+    env["PYTHONPATH"] = os.pathsep.join([hook, *paths])
+    env[ARENA] = arena
+    env[HOOK] = hook
+    env.pop(BLOCKING, None)
+    if blocking is not None:
+        env[BLOCKING] = "\n".join(blocking)
+    return env
+
+
+@contextmanager
+def _forwarded(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Signals that end programs go to the child, which the terminal may not have told."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, lambda got, _: child.send_signal(got) if got != signal.SIGINT else None)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_watched(arguments: Sequence[str], *, program: str, blocking: Sequence[str] | None = None) -> tuple[int, Graph]:
+    """Run this interpreter with these arguments under witness, wait for its end.
+
+    Parameters: program: what the record calls it; blocking: report calls that block under a lock, but for those from
+    these places (FILE[:FUNCTION]); None: do not.
+    Returns: its exit status (128 + the signal that ended it), and the graph of its process tree.
+    Raises: OutOfMemory: /dev/shm has no room for the graph.
+    """
+    name = f"witness-run-{os.getpid()}"
+    with Arena.create(name, max_size="256M", max_cpus=_PROCESSES) as arena:
+        checker = arm(arena, output=None, processes=_PROCESSES, nosleepwithlocks=False)
+        try:
+            with (
+                subprocess.Popen([sys.executable, *arguments], env=environment(name, blocking)) as child,
+                _forwarded(child),
+            ):
+                status = child.wait()
+            checker.sweep()
+            return (128 - status if status < 0 else status), read_graph(arena, program=program)
+        finally:
+            arena.unlink()
