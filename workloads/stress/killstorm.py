@@ -32,9 +32,10 @@ ROUNDS: Final = 16
 MORTAL_LIMIT_S: Final = 60
 # Cookies of mortals are signed with their process ids, apart from the ranks of workers.
 MORTAL: Final = 1 << 31
-# What a mortal counts, in memory that outlives it.
+# What a mortal counts, in memory that outlives it: a word that says which of two copies is whole, and the copies.
 _COUNTED: Final = ("ops", "sealed", "verified", "remote_frees", "exhausted", "sleeps_timed_out")
 _QUEUED: Final = ("put into queues", "taken from queues")
+_COPY: Final = len(_COUNTED) + len(_QUEUED)
 
 
 def kill_times(settings: Settings, rank: int) -> deque[float]:
@@ -125,11 +126,23 @@ class KillStorm(Workload):
         self._inherit(worker)
 
     def _inherit(self, worker: Worker) -> None:
-        for place, name in enumerate(_COUNTED):
+        copy = 1 + self._counters[0] * _COPY
+        for place, name in enumerate(_COUNTED, copy):
             setattr(worker, name, getattr(worker, name) + self._counters[place])
-        for place, name in enumerate(_QUEUED, len(_COUNTED)):
+        for place, name in enumerate(_QUEUED, copy + len(_COUNTED)):
             worker.counts[name] += self._counters[place]
         self._tallies[:] = bytes(len(self._tallies))
+
+    def _publish(self, mortal: Worker) -> None:
+        """What a mortal counted, all of it or nothing: it may be killed between any two of these stores."""
+        spare = 1 - self._counters[0]
+        copy = 1 + spare * _COPY
+        for place, name in enumerate(_COUNTED, copy):
+            self._counters[place] = getattr(mortal, name)
+        for place, name in enumerate(_QUEUED, copy + len(_COUNTED)):
+            self._counters[place] = mortal.counts[name]
+        # One store, after all those of the copy that it names.
+        self._counters[0] = spare
 
     def _recover(self, worker: Worker) -> None:
         begin = time.perf_counter_ns()
@@ -176,10 +189,7 @@ class KillStorm(Workload):
         while os.getppid() == parent:
             for _ in range(ROUNDS):
                 labour.round()
-            for place, name in enumerate(_COUNTED):
-                self._counters[place] = getattr(mortal, name)
-            for place, name in enumerate(_QUEUED, len(_COUNTED)):
-                self._counters[place] = mortal.counts[name]
+            self._publish(mortal)
             found = mortal.findings[told:]
             told += len(found)
             for violation in found:

@@ -126,3 +126,25 @@ def test_the_owner_of_a_cookie_tells_the_lives_of_a_rank_apart(arena: shmalloc.A
         Worker(settings=settings, rank=rank, arena=arena, life=life).owner for rank in range(3) for life in (0, 1)
     }
     assert len(owners) == 6
+
+
+def test_what_a_mortal_counted_is_inherited_whole_although_it_died_between_two_counters(pair: Pair) -> None:
+    (storm, worker), (_, mortal) = pair(KillStorm)
+    mortal.ops = mortal.verified = 7
+    storm._publish(mortal)  # type: ignore[attr-defined]
+
+    class Killed(Exception):
+        pass
+
+    class Dying:
+        """Counts up to its death: everything after ops is never said."""
+
+        ops = 9
+
+        def __getattr__(self, name: str) -> int:
+            raise Killed
+
+    with pytest.raises(Killed):
+        storm._publish(Dying())  # type: ignore[attr-defined]
+    storm._inherit(worker)  # type: ignore[attr-defined]
+    assert (worker.ops, worker.verified) == (7, 7)
