@@ -97,6 +97,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
                              sm_callback_fn *fn, void **fn_ctx) noexcept
         void (*rt_release)(void *ctx, void *fn_ctx) noexcept
         bint rt_observer
+        const sm_hooks *rt_hooks
     cdef struct sm_arena:
         uint8_t *a_base
         uint64_t a_bytes
@@ -125,6 +126,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     void sm_arena_close(sm_arena *a)
     void sm_arena_after_fork(sm_arena *a)
     void sm_arena_set_hooks(sm_arena *a, const sm_hooks *hooks)
+    void sm_arena_clear_hooks(sm_arena *a, uint32_t mask)
     sm_err sm_arena_announce(sm_arena *a, uint32_t flags, bint armed)
     sm_err sm_arena_region(sm_arena *a, const char *name, uint64_t nbytes, uint32_t version, void **mem)
     sm_err sm_arena_find_region(const sm_arena *a, const char *name, uint64_t *off, uint64_t *nbytes, uint32_t *version)

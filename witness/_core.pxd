@@ -13,6 +13,7 @@ cdef extern from "witness/core/witness.h" nogil:
     cdef struct w_door:
         sm_arena *arena
         void (*set_hooks)(sm_arena *a, const sm_hooks *hooks) noexcept
+        void (*clear_hooks)(sm_arena *a, uint32_t mask) noexcept
         sm_err (*region)(sm_arena *a, const char *name, uint64_t nbytes, uint32_t version, void **mem) noexcept
         sm_err (*announce)(sm_arena *a, uint32_t flags, int armed) noexcept
         sm_err (*find)(const sm_arena *a, const char *name, uint64_t *off, uint64_t *nbytes, uint32_t *version) noexcept
@@ -21,7 +22,7 @@ cdef extern from "witness/core/witness.h" nogil:
     enum:
         W_ENTRY_BYTES, W_VERSION, W_NAME_BYTES, W_KIND_BYTES, W_FILE_BYTES, W_FUNCTION_BYTES, W_TEXT_BYTES
         W_THREAD_BYTES, W_FRAMES, W_HELD, W_CYCLE, W_GATES, W_EDGE_THREADS, W_REPORT_HELD
-        W_TRY, W_QUIET, W_CONTENDED, W_EDGE_LIVE, W_EDGE_SHIFT, W_MANY, W_KINDS
+        W_HOOKS, W_TRY, W_QUIET, W_CONTENDED, W_EDGE_LIVE, W_EDGE_SHIFT, W_MANY, W_KINDS
     uint32_t W_NO_CLASS
     ctypedef enum w_mode "enum w_mode":
         W_EXCLUSIVE, W_SHARED, W_SHARED_RECURSIVE

@@ -344,6 +344,6 @@ include "foreign.pxi"
 def disarm(capsule, bint everywhere):
     """Take the arena's hooks out; everywhere: the header does not ask anybody to arm any more."""
     cdef w_door *door = <w_door *>PyCapsule_GetPointer(capsule, SM_HOOKS_CAPSULE)
-    door.set_hooks(door.arena, NULL)
+    door.clear_hooks(door.arena, W_HOOKS)
     if everywhere:
         refuse(door.announce(door.arena, WITNESS_FLAG, False))

@@ -43,6 +43,8 @@ struct sm_runtime {
                               sm_callback_fn *fn, void **fn_ctx);
     void (*rt_release)(void *ctx, void *fn_ctx);
     bool rt_observer; /* attaching does not reap the dead: somebody wants to look at them first */
+    const struct sm_hooks
+        *rt_hooks; /* armed before anything is made or claimed; NULL: none. Read during the call only */
 };
 
 struct sm_arena {
@@ -81,7 +83,7 @@ struct sm_arena {
     struct sm_zone **a_zone; /* open zone handles by id */
     struct sm_zone *a_zone_gone; /* handles of destroyed zones, freed at close */
     struct sm_zone *a_malloc[28]; /* malloc.c: handle of each size class and of page runs, NULL until first used */
-    struct sm_hooks a_hooks;
+    struct sm_armed_hooks a_hooks;
     struct sm_runtime a_runtime;
     bool a_mapped_here; /* close unmaps */
     bool a_contended; /* the last core lock was found taken */
@@ -132,7 +134,10 @@ enum sm_err sm_arena_find_region(const struct sm_arena *a, const char *name, uin
  * named in the first SM_COMPANION_ENTRY bytes. flags: of SM_ARENA_COMPANIONS. */
 #define SM_COMPANION_ENTRY 128u
 enum sm_err sm_arena_announce(struct sm_arena *a, uint32_t flags, bool armed);
-void sm_arena_set_hooks(struct sm_arena *a, const struct sm_hooks *hooks); /* NULL disarms */
+/* Arms the hooks of the table's mask and leaves the others as they are: companions stand side by side. NULL disarms all. */
+void sm_arena_set_hooks(struct sm_arena *a, const struct sm_hooks *hooks);
+/* Disarms the hooks of the mask. A call that has begun in another thread may still run: their ctx stays valid. */
+void sm_arena_clear_hooks(struct sm_arena *a, uint32_t mask);
 
 /* Verification of an object before it is mapped: reads only the header. */
 enum sm_err sm_arena_verify(int fd, struct sm_header_shm *copy);
@@ -152,7 +157,7 @@ static inline struct sm_cache_shm *sm_cache_of(const struct sm_arena *a, uint32_
 static inline enum sm_err sm_fault(const struct sm_arena *a, enum sm_fault_point p, const char *zone, uint64_t bytes,
                                    int flags) {
     if (sm_unlikely(a->a_hooks.h_mask & SM_HOOK_FAULT)) {
-        return a->a_hooks.h_fault(a->a_hooks.h_ctx, p, zone, bytes, flags);
+        return a->a_hooks.h_fault(a->a_hooks.h_fault_ctx, p, zone, bytes, flags);
     }
     return SM_OK;
 }
@@ -160,7 +165,7 @@ static inline enum sm_err sm_fault(const struct sm_arena *a, enum sm_fault_point
 /* A place between two steps where a test may kill this process. */
 static inline void sm_crash_point(const struct sm_arena *a, uint32_t step) {
     if (sm_unlikely(a->a_hooks.h_mask & SM_HOOK_CRASH)) {
-        a->a_hooks.h_crash(a->a_hooks.h_ctx, step);
+        a->a_hooks.h_crash(a->a_hooks.h_crash_ctx, step);
     }
 }
 

@@ -24,6 +24,22 @@ static enum sm_err recover(struct sm_arena *a) {
     return sm_reap(a, NULL);
 }
 
+static void hooks_arm(struct sm_arena *a, const struct sm_hooks *h) {
+    struct sm_armed_hooks *to = &a->a_hooks;
+#define ARM(bit, hook, ctx)                                                                                            \
+    if (h->h_mask & (bit)) {                                                                                           \
+        to->hook = h->hook;                                                                                            \
+        to->ctx = h->h_ctx;                                                                                            \
+    }
+    ARM(SM_HOOK_FAULT, h_fault, h_fault_ctx)
+    ARM(SM_HOOK_LOCK, h_lock, h_lock_ctx)
+    ARM(SM_HOOK_SLEEP, h_may_sleep, h_sleep_ctx)
+    ARM(SM_HOOK_CRASH, h_crash, h_crash_ctx)
+    ARM(SM_HOOK_USERLOCK, h_userlock, h_userlock_ctx)
+#undef ARM
+    to->h_mask |= h->h_mask & ~SM_HOOK_TRACE; /* last: a probe follows a slot only when its bit is set */
+}
+
 static enum sm_err attachment_new(const struct sm_runtime *rt, const char *cpu_name, struct sm_arena **out) {
     enum sm_err err = sm_mb_register();
     struct sm_arena *a = err == SM_OK ? calloc(1, sizeof *a) : NULL;
@@ -41,6 +57,10 @@ static enum sm_err attachment_new(const struct sm_runtime *rt, const char *cpu_n
     a->a_mfree = sm_mb_free_item;
     if (rt) {
         a->a_runtime = *rt;
+        a->a_runtime.rt_hooks = NULL; /* the caller's table lives no longer than the call */
+        if (rt->rt_hooks) {
+            hooks_arm(a, rt->rt_hooks);
+        }
     }
     if (cpu_name) {
         strncpy(a->a_cpu_name, cpu_name, sizeof a->a_cpu_name - 1);
@@ -95,6 +115,11 @@ static enum sm_err claim(struct sm_arena *a) {
     return err;
 }
 
+static enum sm_err barrier_there(const struct sm_arena *a) {
+    enum sm_err err = sm_fault(a, SM_FP_BARRIER, NULL, 0, 0);
+    return err == SM_OK && !sm_os_membarrier_register() ? SM_UNSUPPORTED : err;
+}
+
 static enum sm_err create_formatted(struct sm_arena *a, const struct sm_geometry *g) {
     struct sm_header_shm h = {
         .h_magic = SM_MAGIC,
@@ -113,13 +138,15 @@ static enum sm_err create_formatted(struct sm_arena *a, const struct sm_geometry
         .h_max_buckets = g->g_max_buckets,
         .h_max_events = g->g_max_events,
         .h_max_sites = g->g_max_sites,
-        .h_flags =
-            (g->g_fenced || !sm_os_membarrier_register() ? SM_ARENA_FENCED : 0) | (g->g_trace ? SM_ARENA_TRACE : 0),
+        .h_flags = (g->g_fenced || barrier_there(a) != SM_OK ? SM_ARENA_FENCED : 0) | (g->g_trace ? SM_ARENA_TRACE : 0),
     };
     sm_format_place(&h);
     h.h_checksum = sm_format_checksum(&h);
     enum sm_err err = sm_os_set_size(a->a_fd, h.h_object_bytes);
     void *base = NULL;
+    if (err == SM_OK) {
+        err = sm_fault(a, SM_FP_COMMIT, NULL, SM_PAGE, 0);
+    }
     if (err == SM_OK) {
         /* The header page is committed and written through the descriptor before the mapping is read, so that binding
          * never touches a page that a full file system could refuse (SIGBUS). */
@@ -207,8 +234,7 @@ static enum sm_err attach(int fd, void *base, bool writable, const struct sm_run
     }
     if (writable) {
         /* Without membarrier here nobody could be quiesced by us, and we by nobody: only a fenced arena will do. */
-        if (!a->a_fenced && !sm_os_membarrier_register()) {
-            err = SM_UNSUPPORTED;
+        if (!a->a_fenced && (err = barrier_there(a)) != SM_OK) {
             goto fail;
         }
         if ((err = claim(a)) != SM_OK) {
@@ -306,10 +332,10 @@ static enum sm_err ensure_cpu(struct sm_arena *a) {
     if (!a->a_forked || a->a_fd < 0) {
         return SM_CLOSED;
     }
-    if (!a->a_fenced && !sm_os_membarrier_register()) {
-        return SM_UNSUPPORTED;
+    enum sm_err err = a->a_fenced ? SM_OK : barrier_there(a);
+    if (err == SM_OK && (err = sm_fault(a, SM_FP_FORK, NULL, 0, 0)) == SM_OK) {
+        err = claim(a);
     }
-    enum sm_err err = claim(a);
     if (err == SM_OK) {
         a->a_forked = false;
     }
@@ -317,8 +343,15 @@ static enum sm_err ensure_cpu(struct sm_arena *a) {
 }
 
 void sm_arena_set_hooks(struct sm_arena *a, const struct sm_hooks *hooks) {
-    uint32_t trace = a->a_hooks.h_mask & SM_HOOK_TRACE;
-    a->a_hooks = hooks ? *hooks : (struct sm_hooks){0};
-    a->a_hooks.h_mask = (a->a_hooks.h_mask & ~SM_HOOK_TRACE) | trace;
+    if (hooks == NULL) {
+        sm_arena_clear_hooks(a, ~0u);
+        return;
+    }
+    hooks_arm(a, hooks);
     sm_zone_rebind(a); /* an armed attachment leaves the inline paths */
+}
+
+void sm_arena_clear_hooks(struct sm_arena *a, uint32_t mask) {
+    a->a_hooks.h_mask &= ~(mask & ~SM_HOOK_TRACE); /* the slots stay: a thread may be on its way through one */
+    sm_zone_rebind(a);
 }

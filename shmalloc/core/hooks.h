@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 
-#define SM_HOOKS_VERSION 2u
+#define SM_HOOKS_VERSION 3u
 #define SM_HOOKS_CAPSULE "shmalloc._native.hooks"
 
 /* X(id, name, fails with, text): places where a failure can be injected. Append only. */
@@ -31,7 +31,9 @@
     X(SM_FP_LOCK, "lock.acquire", SM_STALLED, "a lock's holder does not answer in time")                               \
     X(SM_FP_MALLOC, "malloc.alloc", SM_NO_MEMORY, "a malloc of any size fails")                                        \
     X(SM_FP_MAC, "mac.init", SM_CTOR_FAILED, "a MAC policy refuses a label; filter by the policy's name")              \
-    X(SM_FP_TAG, "mbuf.tag", SM_NO_MEMORY, "no memory for a tag of a packet header")
+    X(SM_FP_TAG, "mbuf.tag", SM_NO_MEMORY, "no memory for a tag of a packet header")                                   \
+    X(SM_FP_FORK, "cpu.fork", SM_NO_CPU, "a forked child finds no CPU slot of its own")                                \
+    X(SM_FP_BARRIER, "cpu.membarrier", SM_UNSUPPORTED, "the kernel refuses membarrier(2)")
 
 enum sm_fault_point {
 #define SM_FP_ENUM(id, name, err, text) id,
@@ -94,23 +96,39 @@ struct sm_userlock_face { /* what is constant about a user's lock as long as it 
 #define SM_HOOK_USERLOCK 32u /* h_userlock at every call about a user's lock */
 #define SM_HOOK_TRACE 16u  /* no hook: the arena's zones are all traced, so nothing may take the inline paths */
 
-struct sm_hooks {
+/* SM_OK lets the point pass; anything else is the error that the point then reports. Called with or without locks held:
+ * must not call back into the arena. zone: name or NULL; bytes: size asked for, 0 if unknown. */
+typedef enum sm_err sm_fault_hook(void *ctx, enum sm_fault_point point, const char *zone, uint64_t bytes, int flags);
+/* taken: 1 after acquiring, 0 before releasing. instance: tells locks of a class apart. */
+typedef void sm_lock_hook(void *ctx, enum sm_lock_class cls, uint64_t instance, int taken);
+/* Returns the flags to go on with: a lock checker may turn SM_HOOK_WAITOK into SM_HOOK_NOWAIT. nosleep: what
+ * debug.nosleepwithlocks says. No lock of the core is held. */
+typedef int sm_sleep_hook(void *ctx, const char *zone, int flags, int nosleep);
+/* Between two steps of an operation; step is a constant unique in the source. */
+typedef void sm_crash_hook(void *ctx, uint32_t step);
+/* flags: SM_LN_TRY, SM_LN_READS; caller: return address of the call; err: why, of SM_LOCK_FAILED. */
+typedef void sm_userlock_hook(void *ctx, const struct sm_userlock_face *lock, enum sm_userlock_event event,
+                              uint32_t flags, void *caller, enum sm_err err);
+
+struct sm_hooks { /* what one companion arms: the hooks of its mask, all with its ctx */
     uint32_t h_version; /* SM_HOOKS_VERSION */
     uint32_t h_mask;
     void *h_ctx;
-    /* SM_OK lets the point pass; anything else is the error that the point then reports. Called with or without
-     * locks held: must not call back into the arena. zone: name or NULL; bytes: size asked for, 0 if unknown. */
-    enum sm_err (*h_fault)(void *ctx, enum sm_fault_point point, const char *zone, uint64_t bytes, int flags);
-    /* taken: 1 after acquiring, 0 before releasing. instance: tells locks of a class apart. */
-    void (*h_lock)(void *ctx, enum sm_lock_class cls, uint64_t instance, int taken);
-    /* Returns the flags to go on with: a lock checker may turn SM_HOOK_WAITOK into SM_HOOK_NOWAIT. nosleep: what
-     * debug.nosleepwithlocks says. No lock of the core is held. */
-    int (*h_may_sleep)(void *ctx, const char *zone, int flags, int nosleep);
-    /* Between two steps of an operation; step is a constant unique in the source. */
-    void (*h_crash)(void *ctx, uint32_t step);
-    /* flags: SM_LN_TRY, SM_LN_READS; caller: return address of the call; err: why, of SM_LOCK_FAILED. */
-    void (*h_userlock)(void *ctx, const struct sm_userlock_face *lock, enum sm_userlock_event event, uint32_t flags,
-                       void *caller, enum sm_err err);
+    sm_fault_hook *h_fault;
+    sm_lock_hook *h_lock;
+    sm_sleep_hook *h_may_sleep;
+    sm_crash_hook *h_crash;
+    sm_userlock_hook *h_userlock;
+};
+
+struct sm_armed_hooks { /* what an attachment has armed: each hook with the ctx of the companion that it came from */
+    uint32_t h_mask;
+    void *h_fault_ctx, *h_lock_ctx, *h_sleep_ctx, *h_crash_ctx, *h_userlock_ctx;
+    sm_fault_hook *h_fault;
+    sm_lock_hook *h_lock;
+    sm_sleep_hook *h_may_sleep;
+    sm_crash_hook *h_crash;
+    sm_userlock_hook *h_userlock;
 };
 
 #endif

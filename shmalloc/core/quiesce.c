@@ -22,7 +22,7 @@ enum sm_err sm_arena_lock(struct sm_arena *a, struct sm_lock_shm *l, enum sm_loc
     err = sm_lock_acquire(l, a->a_cpu_id, stall_ns(a), &a->a_contended);
     if (err == SM_OK) {
         if (sm_unlikely(a->a_hooks.h_mask & SM_HOOK_LOCK)) {
-            a->a_hooks.h_lock(a->a_hooks.h_ctx, cls, instance, 1);
+            a->a_hooks.h_lock(a->a_hooks.h_lock_ctx, cls, instance, 1);
         }
         return SM_OK;
     }
@@ -36,7 +36,7 @@ enum sm_err sm_arena_lock(struct sm_arena *a, struct sm_lock_shm *l, enum sm_loc
 
 void sm_arena_unlock(struct sm_arena *a, struct sm_lock_shm *l, enum sm_lock_class cls, uint64_t instance) {
     if (sm_unlikely(a->a_hooks.h_mask & SM_HOOK_LOCK)) {
-        a->a_hooks.h_lock(a->a_hooks.h_ctx, cls, instance, 0);
+        a->a_hooks.h_lock(a->a_hooks.h_lock_ctx, cls, instance, 0);
     }
     sm_lock_release(l);
 }
@@ -66,7 +66,7 @@ enum sm_err sm_quiesce_take(struct sm_arena *a) {
         a->a_blocker = sm_load_rlx(&l->l_owner) - 1;
     }
     if (err == SM_OK && sm_unlikely(a->a_hooks.h_mask & SM_HOOK_LOCK)) {
-        a->a_hooks.h_lock(a->a_hooks.h_ctx, SM_LC_QUIESCE, 0, 1);
+        a->a_hooks.h_lock(a->a_hooks.h_lock_ctx, SM_LC_QUIESCE, 0, 1);
     }
     return err;
 }

@@ -11,9 +11,9 @@ _Static_assert((int)SM_LOCK_MUTEX == (int)SM_UL_MUTEX && (int)SM_LOCK_RWLOCK == 
 
 static inline void tell(const struct sm_userlock *l, enum sm_userlock_event event, uint32_t flags, enum sm_err err,
                         void *caller) {
-    const struct sm_hooks *k = &l->l_arena->a_hooks;
+    const struct sm_armed_hooks *k = &l->l_arena->a_hooks;
     if (sm_likely(k->h_mask & SM_HOOK_USERLOCK)) { /* a wait in between may have disarmed it */
-        k->h_userlock(k->h_ctx, &l->l_face, event, flags, caller, err);
+        k->h_userlock(k->h_userlock_ctx, &l->l_face, event, flags, caller, err);
     }
 }
 

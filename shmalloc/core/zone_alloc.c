@@ -346,7 +346,7 @@ static inline __attribute__((always_inline)) enum sm_err policy(struct sm_zone *
     if (!(*flags & SM_M_NOWAIT)) {
         *flags |= SM_M_WAITOK;
         if (a->a_hooks.h_mask & SM_HOOK_SLEEP) {
-            *flags = a->a_hooks.h_may_sleep(a->a_hooks.h_ctx, z->z_shm->z_name, *flags,
+            *flags = a->a_hooks.h_may_sleep(a->a_hooks.h_sleep_ctx, z->z_shm->z_name, *flags,
                                             (int)sm_tunable_get(a, SM_TU_NOSLEEP));
         } else if (sm_tunable_get(a, SM_TU_NOSLEEP)) {
             *flags = (*flags & ~SM_M_WAITOK) | SM_M_NOWAIT;

@@ -54,6 +54,7 @@ cdef class Attachment:
     cdef object nonsense # repr of a callback's meaningless return value
     cdef str name_
     cdef dict companions # what companion_keep was given, by name
+    cdef object armed_by # the capsule that hooks_for_new was given when this was made
     cdef dict sites # ids of allocation sites by the frames that make them, see site.pxi
     cdef PyObject **zones # Zone objects by zone id, borrowed
     cdef PyObject *mbufs # the Mbufs object, borrowed; NULL: none
@@ -124,6 +125,9 @@ cdef class Attachment:
         cdef sm_runtime rt
         memset(&rt, 0, sizeof(rt))
         self.name_ = name
+        if NEWCOMERS is not None:
+            rt.rt_hooks = <sm_hooks *>PyCapsule_GetPointer(NEWCOMERS, SM_HOOKS_CAPSULE)
+            self.armed_by = NEWCOMERS
         rt.rt_ctx = <void *>self
         rt.rt_block_begin = block_begin
         rt.rt_block_end = block_end

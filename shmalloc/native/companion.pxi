@@ -4,6 +4,7 @@
 cdef struct hook_door: # what the capsule points at; the companions' C declares the same
     sm_arena *arena
     void (*set_hooks)(sm_arena *a, const sm_hooks *hooks) noexcept
+    void (*clear_hooks)(sm_arena *a, uint32_t mask) noexcept
     sm_err (*region)(sm_arena *a, const char *name, uint64_t nbytes, uint32_t version, void **mem) noexcept
     sm_err (*announce)(sm_arena *a, uint32_t flags, bint armed) noexcept
     sm_err (*find)(const sm_arena *a, const char *name, uint64_t *off, uint64_t *nbytes, uint32_t *version) noexcept
@@ -21,11 +22,12 @@ def hooks_capsule(Attachment at not None):
     """A PyCapsule named "shmalloc._native.hooks" for a companion's C code.
 
     It points at struct { struct sm_arena *arena; void (*set_hooks)(struct sm_arena *, const struct sm_hooks *);
+    void (*clear_hooks)(struct sm_arena *, uint32_t mask);
     enum sm_err (*region)(struct sm_arena *, const char *name, uint64_t bytes, uint32_t version, void **mem);
     enum sm_err (*announce)(struct sm_arena *, uint32_t flags, bool armed);
     enum sm_err (*find)(const struct sm_arena *, const char *name, uint64_t *off, uint64_t *bytes, uint32_t *version);
     char *base; }: the companion calls
-    door->set_hooks(door->arena, &its_table), with NULL to disarm; region is sm_arena_region, announce sm_arena_announce.
+    door->set_hooks(door->arena, &its_table), and clear_hooks with its mask to disarm; region is sm_arena_region, announce sm_arena_announce.
     The capsule keeps the attachment's mapping alive; its context is the Attachment object.
     """
     cdef hook_door *door
@@ -35,6 +37,7 @@ def hooks_capsule(Attachment at not None):
         raise MemoryError
     door.arena = at.a
     door.set_hooks = sm_arena_set_hooks
+    door.clear_hooks = sm_arena_clear_hooks
     door.region = sm_arena_region
     door.announce = sm_arena_announce
     door.find = sm_arena_find_region
@@ -43,6 +46,18 @@ def hooks_capsule(Attachment at not None):
     Py_INCREF(at)
     PyCapsule_SetContext(capsule, <void *>at)
     return capsule
+
+
+cdef object NEWCOMERS = None # a capsule of a struct sm_hooks
+
+
+def hooks_for_new(capsule):
+    """Arm every attachment that this process makes from now on, before it is made: a PyCapsule named
+    "shmalloc._native.hooks" of a struct sm_hooks; None: no more. The attachment keeps the capsule, which keeps the ctx."""
+    global NEWCOMERS
+    if capsule is not None:
+        PyCapsule_GetPointer(capsule, SM_HOOKS_CAPSULE)
+    NEWCOMERS = capsule
 
 
 def companion_keep(Attachment at not None, str name not None, companion):

@@ -163,7 +163,7 @@ enum sm_err w_hooking_init(struct w_hooking *k, struct w_block *b) {
 
 void w_hooking_table(struct w_hooking *k, struct sm_hooks *out) {
     *out = (struct sm_hooks){.h_version = SM_HOOKS_VERSION,
-                             .h_mask = SM_HOOK_LOCK | SM_HOOK_SLEEP | SM_HOOK_USERLOCK,
+                             .h_mask = W_HOOKS,
                              .h_ctx = k,
                              .h_lock = on_lock,
                              .h_may_sleep = on_may_sleep,

@@ -20,6 +20,7 @@ struct w_hooking {
 
 /* Makes the classes of the allocator's own locks and declares their order. */
 enum sm_err w_hooking_init(struct w_hooking *k, struct w_block *b);
+#define W_HOOKS (SM_HOOK_LOCK | SM_HOOK_SLEEP | SM_HOOK_USERLOCK)
 /* The table, for set_hooks. */
 void w_hooking_table(struct w_hooking *k, struct sm_hooks *out);
 

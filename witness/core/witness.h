@@ -15,6 +15,7 @@ struct sm_arena;
 struct w_door {
     struct sm_arena *arena;
     void (*set_hooks)(struct sm_arena *a, const struct sm_hooks *hooks);
+    void (*clear_hooks)(struct sm_arena *a, uint32_t mask);
     enum sm_err (*region)(struct sm_arena *a, const char *name, uint64_t bytes, uint32_t version, void **mem);
     enum sm_err (*announce)(struct sm_arena *a, uint32_t flags, int armed);
     enum sm_err (*find)(const struct sm_arena *a, const char *name, uint64_t *off, uint64_t *bytes, uint32_t *version);
