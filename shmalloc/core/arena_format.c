@@ -189,6 +189,27 @@ void sm_format_bind(struct sm_arena *a, uint8_t *base, uint64_t bytes) {
 #undef AT
 }
 
+bool sm_format_placed(const struct sm_header_shm *h, struct sm_header_shm *placed) {
+    struct sm_geometry full, g = {
+                                 .g_max_bytes = h->h_max_bytes,
+                                 .g_max_cpus = h->h_max_cpus,
+                                 .g_max_zones = h->h_max_zones,
+                                 .g_max_queues = h->h_max_queues,
+                                 .g_max_types = h->h_max_types,
+                                 .g_max_buckets = h->h_max_buckets,
+                                 .g_max_events = h->h_max_events,
+                                 .g_max_sites = h->h_max_sites,
+                             };
+    if (sm_arena_geometry(&g, &full) != SM_OK || full.g_max_bytes != g.g_max_bytes || g.g_max_cpus == 0 ||
+        g.g_max_zones == 0 || g.g_max_queues == 0 || g.g_max_types == 0 || g.g_max_buckets == 0 ||
+        g.g_max_events == 0 || g.g_max_sites == 0) {
+        return false;
+    }
+    *placed = *h;
+    sm_format_place(placed);
+    return true;
+}
+
 /* Every field against its range, and against the placement that this version would make of the same geometry. */
 static enum sm_err verify_fields(const struct sm_header_shm *h, uint64_t object_bytes) {
     if (h->h_magic != SM_MAGIC) {
@@ -200,24 +221,10 @@ static enum sm_err verify_fields(const struct sm_header_shm *h, uint64_t object_
     if (h->h_checksum != sm_format_checksum(h) || h->h_header_bytes != sizeof *h || h->h_page_bytes != SM_PAGE) {
         return SM_CORRUPT;
     }
-    struct sm_geometry g = {
-        .g_max_bytes = h->h_max_bytes,
-        .g_max_cpus = h->h_max_cpus,
-        .g_max_zones = h->h_max_zones,
-        .g_max_queues = h->h_max_queues,
-        .g_max_types = h->h_max_types,
-        .g_max_buckets = h->h_max_buckets,
-        .g_max_events = h->h_max_events,
-        .g_max_sites = h->h_max_sites,
-    };
-    struct sm_geometry full;
-    struct sm_header_shm placed = *h;
-    if (sm_arena_geometry(&g, &full) != SM_OK || full.g_max_bytes != g.g_max_bytes || g.g_max_cpus == 0 ||
-        g.g_max_zones == 0 || g.g_max_queues == 0 || g.g_max_types == 0 || g.g_max_buckets == 0 ||
-        g.g_max_events == 0 || g.g_max_sites == 0) {
+    struct sm_header_shm placed;
+    if (!sm_format_placed(h, &placed)) {
         return SM_CORRUPT;
     }
-    sm_format_place(&placed);
     if (placed.h_object_bytes != h->h_object_bytes || placed.h_regions != h->h_regions ||
         memcmp(placed.h_region, h->h_region, sizeof(struct sm_region_shm) * SM_R_FIXED) != 0 || h->h_uuid == 0) {
         return SM_CORRUPT;

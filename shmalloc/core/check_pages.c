@@ -76,29 +76,16 @@ static void check_extra(struct sm_check *c) {
 /* Whether the fixed regions are where this version places them for this geometry, hence disjoint and in bounds. */
 static bool regions_agree(struct sm_check *c) {
     const struct sm_header_shm *h = &c->c_header;
-    struct sm_geometry g = {
-        .g_max_bytes = h->h_max_bytes,
-        .g_max_cpus = h->h_max_cpus,
-        .g_max_zones = h->h_max_zones,
-        .g_max_queues = h->h_max_queues,
-        .g_max_types = h->h_max_types,
-        .g_max_buckets = h->h_max_buckets,
-        .g_max_events = h->h_max_events,
-        .g_max_sites = h->h_max_sites,
-    };
-    struct sm_geometry full;
-    struct sm_header_shm placed = *h;
-    if (sm_arena_geometry(&g, &full) != SM_OK || full.g_max_bytes != g.g_max_bytes || h->h_max_cpus == 0 ||
-        h->h_max_zones == 0 || h->h_max_queues == 0 || h->h_max_types == 0 || h->h_max_buckets == 0 ||
-        h->h_max_sites == 0) {
+    struct sm_header_shm placed;
+    if (!sm_format_placed(h, &placed)) {
         sm_check_found(c, 1,
-                       "geometry: %llu bytes, %u cpus, %u zones, %u queues, %u types, %u buckets, %u sites cannot be",
+                       "geometry: %llu bytes, %u cpus, %u zones, %u queues, %u types, %u buckets, %u events, %u sites "
+                       "cannot be",
                        (unsigned long long)h->h_max_bytes, h->h_max_cpus, h->h_max_zones, h->h_max_queues,
-                       h->h_max_types, h->h_max_buckets, h->h_max_sites);
+                       h->h_max_types, h->h_max_buckets, h->h_max_events, h->h_max_sites);
         return false;
     }
     bool ok = true;
-    sm_format_place(&placed);
     for (int i = 0; i < SM_R_FIXED; i++) {
         if (memcmp(&placed.h_region[i], &h->h_region[i], sizeof placed.h_region[i]) != 0) {
             sm_check_found(c, 1, "region %d (%s): %llu bytes at %#llx, expected %llu at %#llx", i,
