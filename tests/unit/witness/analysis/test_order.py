@@ -114,4 +114,6 @@ def test_the_order_of_the_bank_is_the_one_its_design_has() -> None:
 def test_a_name_made_of_a_place_survives_another_line() -> None:
     record = LockClassRecord(1, "bank.py:12", "mutex", Frame("bank.py", 12, "open"))
     assert stable_name(record) == "bank.py:open"
+    assert stable_name(replace(record, name="pkg/bank.py:12 RLock")) == "pkg/bank.py:open RLock"
+    assert stable_name(replace(record, name="bank.py:121")) == "bank.py:121"
     assert stable_name(replace(record, name="ledger")) == "ledger"
