@@ -173,3 +173,19 @@ def test_the_neighbourhood_of_findings_has_their_classes_and_no_more_than_asked(
     assert {10, 20} <= set(near)
     assert set(neighbourhood(analysis, most=3, around=[5])) == {4, 5, 6}
     assert len(neighbourhood(analysis, most=100)) == 30
+
+
+def test_a_gate_of_one_record_only_is_none_of_both() -> None:
+    gated = Graph(VERSION, "p", classes=classes("abg"), edges=(edge(1, 1, 2, gates=(3,)), edge(2, 2, 1, gates=(3,))))
+    free = replace(gated, edges=(edge(1, 1, 2, pid=200), edge(2, 2, 1, pid=200)))
+    assert [one.level for one in analyse(gated).findings] == ["unlikely"]
+    assert [one.level for one in analyse(merge([gated, free])).findings] == ["possible"]
+
+
+def test_a_cycle_of_orders_seen_is_not_told_by_way_of_a_refused_one() -> None:
+    graph = of_pairs({(1, 2): 1, (2, 3): 5, (3, 1): 5}, 3)
+    found = analyse(replace(graph, reversals=(refusal(1, 2, 1),))).findings
+    assert {one.rule: set(one.cycle) for one in found} == {
+        "lock-order-reversal": {1, 2},
+        "lock-order-cycle": {1, 2, 3},
+    }
