@@ -258,7 +258,7 @@ def from_json(data: bytes, *, source: str = "graph record") -> Graph:
         graph = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise GraphUnreadable(
-            source, f"this is no graph record ({error}); one is written by `witness run --graph FILE`"
+            source, f"this is no graph record ({error}); one is written by `witness run --record FILE`"
         ) from error
     if graph.version != VERSION:
         raise GraphUnreadable(
