@@ -38,7 +38,7 @@ def read_result(path: Path) -> SweepResult:
     except OSError as error:
         usage(f"{path}: {error.strerror}")
     if raw.startswith(_SQLITE):
-        from faultinj.campaign.store import load_result  # noqa: PLC0415 - a database is read by few of the commands
+        from faultinj.campaign.store import load_result
 
         return load_result(path)
     try:

@@ -1,7 +1,7 @@
 """A fault run as JUnit XML, the form that CI systems show: a test case for every sweep and for every point.
 
-Source: the JUnit 10 schema of the Jenkins xUnit plugin. A sweep fails with its findings; a point fails when it was never
-injected, and is skipped with the reason when the run argues that it cannot be.
+Source: the JUnit 10 schema of the Jenkins xUnit plugin. A sweep fails with its findings; a point fails when it was
+never injected, and is skipped with the reason when the run argues that it cannot be.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The coverage page: one self-contained HTML file with the matrix of points and outcomes, the sweeps and the findings.
 
-Owns the data that the page's script reads. The page's parts (frame, dress, script) are in `coveragepage/`. Names come from
-programs that were tested, so the data cannot end the script element, and the script sets text only.
+Owns the data that the page's script reads. The page's parts (frame, dress, script) are in `coveragepage/`. Names come
+from programs that were tested, so the data cannot end the script element, and the script sets text only.
 """
 
 from __future__ import annotations

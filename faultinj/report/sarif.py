@@ -52,12 +52,13 @@ def _rule(kind: str) -> str:
 
 def _result(outcome: Outcome, finding: Finding, rule_index: int, root: Path) -> _Object:
     frames = [place for line in finding.stack if (place := _location(line, root)) is not None]
-    logical = [{"fullyQualifiedName": outcome.trial.scenario, "kind": "function"}]
+    logical = [{"name": outcome.trial.scenario, "kind": "function"}]
     logical += [{"name": injection.point, "kind": "member"} for injection in outcome.injected]
-    first = {**frames[0], "logicalLocations": logical} if frames else {"logicalLocations": logical}
+    first = {**(frames[0] if frames else {}), "logicalLocations": logical}
     # The number of the trial moves when code before the fault changes; point and detail stay.
     points = "+".join(injection.point for injection in outcome.injected)
-    key = f"{finding.kind}|{outcome.trial.scenario}|{outcome.trial.kind}|{points}|{re.sub(r'[0-9]+', '#', finding.detail)}"
+    detail = re.sub(r"[0-9]+", "#", finding.detail)
+    key = f"{finding.kind}|{outcome.trial.scenario}|{outcome.trial.kind}|{points}|{detail}"
     result: _Object = {
         "ruleId": _rule(finding.kind),
         "ruleIndex": rule_index,

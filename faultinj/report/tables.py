@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from faultinj.record import Outcome
+from faultinj.record import Coverage, Outcome
 from faultinj.report.verdict import Verdict, state_of
 from shmalloc.report.table import Column, Table
 
@@ -53,7 +53,7 @@ def matrix_table(verdict: Verdict) -> Table:
                     _number(count)
                     for count in (row.reached, row.injected, row.success, row.clean_error, row.killed, row.findings)
                 ),
-                state + (f": {argued[row.point]}" if (state := state_of(row, argued)) == "argued" else ""),
+                _state(row, argued),
             )
             for row in verdict.result.points
         ),
@@ -102,6 +102,11 @@ def findings_table(verdict: Verdict) -> Table:
         tuple((finding.kind, finding.detail, replay_command(outcome)) for outcome, finding in verdict.found),
         empty="none",
     )
+
+
+def _state(row: Coverage, argued: dict[str, str]) -> str:
+    state = state_of(row, argued)
+    return f"argued: {argued[row.point]}" if state == "argued" else state
 
 
 def _number(count: int) -> str:

@@ -1,6 +1,7 @@
 """What becomes of a fault run: how much of the catalogue was really made to fail, and whether that is enough.
 
-Owns coverage as a figure and the exit status; every face of a report starts from here. Must not know how a trial is run.
+Owns coverage as a figure and the exit status; every face of a report starts from here. Must not know how a trial is
+run.
 """
 
 from __future__ import annotations

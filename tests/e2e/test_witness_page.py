@@ -1,13 +1,11 @@
 """The lock-order page in a headless Chromium, used as a person does: clicking, typing, walking by keyboard."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from lockgraphs import bank, large
 from witness.analysis.findings import analyse
@@ -15,11 +13,7 @@ from witness.record import Graph
 from witness.report.page import lock_order_page
 from witness.report.verdict import Verdict
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine: install Debian's chromium"),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = pytest.mark.xdist_group("browser")
 DARK, LIGHT = "rgb(26, 26, 25)", "rgb(252, 252, 251)"
 
 
@@ -31,34 +25,10 @@ def write(path: Path, graph: Graph) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The system's browser, without a window. Its own sandbox needs rights that containers do not give."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The pages: the bank's, and that of a large program."""
     folder = tmp_path_factory.mktemp("pages")
     return {"bank": write(folder / "bank.html", bank()), "large": write(folder / "large.html", large())}
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """An empty tab that may reach no network; afterwards its scripts must have made no error."""
-    context = browser.new_context(viewport={"width": 1500, "height": 900})
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
-    page.on("request", lambda asked: None if asked.url.startswith("file:") else wrong.append(asked.url))
-    page.set_default_timeout(20_000)
-    yield page
-    context.close()
-    assert wrong == []
 
 
 def edge(page: Page, words: str) -> str:

@@ -31,7 +31,8 @@ def test_findings_fail_their_sweep_and_say_how_to_see_them_again() -> None:
         ("faultinj.stats", "transient"),
     }
     leak = failures["faultinj.zone.alloc", "transient"]
-    assert leak is not None and leak.text is not None
+    assert leak is not None
+    assert leak.text is not None
     assert "faultinj replay zone.alloc/transient/3" in leak.text
     assert "shmalloc/zone.py:120 alloc" in leak.text
     assert root.get("failures") == str(sum(int(suite.get("failures", "")) for suite in root))
@@ -41,9 +42,11 @@ def test_points_left_out_fail_and_argued_ones_are_skipped_with_the_reason() -> N
     root = Xml.fromstring(as_junit(Verdict(rich_run())))
     cases = {case.get("name"): case for case in root[1].findall("testcase")}
     argued = cases["cpu.membarrier"].find("skipped")
-    assert argued is not None and argued.get("message") == "this kernel has it"
+    assert argued is not None
+    assert argued.get("message") == "this kernel has it"
     never = cases["mac.init"].find("failure")
-    assert never is not None and never.get("type") == "never reached"
+    assert never is not None
+    assert never.get("type") == "never reached"
     assert cases["zone.ctor"].find("failure") is None
 
 
@@ -52,4 +55,5 @@ def test_control_characters_of_a_tested_program_leave_the_document_readable() ->
     odd = replace(run.outcomes[2], findings=(Finding(kind="crash", detail="\x00\x1b[31m & <"),))
     root = Xml.fromstring(as_junit(Verdict(replace(run, outcomes=(odd,)))))
     failure = root.find(".//failure[@type='crash']")
-    assert failure is not None and "& <" in failure.get("message", "")
+    assert failure is not None
+    assert "& <" in failure.get("message", "")

@@ -25,7 +25,7 @@ def test_every_finding_is_a_valid_result_where_its_stack_begins(tmp_path: Path) 
     }
     assert "faultinj replay zone.alloc/transient/3" in leak["message"]["text"]
     assert "physicalLocation" not in hang["locations"][0]
-    assert hang["locations"][0]["logicalLocations"][0]["fullyQualifiedName"] == "queue.put"
+    assert hang["locations"][0]["logicalLocations"][0]["name"] == "queue.put"
     rules = [rule["id"] for rule in log["runs"][0]["tool"]["driver"]["rules"]]
     assert rules[leak["ruleIndex"]] == "leak"
 
@@ -35,9 +35,7 @@ def test_a_fingerprint_does_not_change_with_the_number_of_the_trial_nor_with_cou
         run = rich_run()
         [finding] = run.outcomes[2].findings
         finding = replace(finding, detail=finding.detail.replace("3", str(items)))
-        moved = replace(
-            run.outcomes[2], trial=Trial(scenario="zone.alloc", kind="transient", n=n), findings=(finding,)
-        )
+        moved = replace(run.outcomes[2], trial=Trial(scenario="zone.alloc", kind="transient", n=n), findings=(finding,))
         [result] = as_sarif(Verdict(replace(run, outcomes=(moved,))))["runs"][0]["results"]
         return str(result["partialFingerprints"]["faultinj/v1"])
 
