@@ -18,9 +18,8 @@ def outcome(
     reached: dict[str, int] | None = None,
 ) -> Outcome:
     """One trial that injected at this point, or nowhere."""
-    injected = (
-        () if point is None else (Injection(point=point, action="return", sequence=n, subject="frame", bytes=64),)
-    )
+    fault = None if point is None else Injection(point=point, action="return", sequence=n, subject="frame", bytes=64)
+    injected = () if fault is None else (fault,)
     return Outcome(
         trial=Trial(scenario=scenario, kind=kind, n=n),  # type: ignore[arg-type]
         verdict="finding" if findings else "clean" if injected else "nothing injected",

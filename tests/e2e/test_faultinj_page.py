@@ -68,10 +68,9 @@ def test_filters_leave_what_they_name(page: Page, tmp_path: Path) -> None:
 
 def test_the_scenarios_say_what_was_found_and_where_nothing_was_injected(page: Page, tmp_path: Path) -> None:
     show(page, tmp_path, rich_run())
-    rows = {
-        row.locator("th").inner_text(): row.locator("td").all_inner_texts()
-        for row in page.locator("#cells tbody tr").all()
-    }
+    rows = {}
+    for row in page.locator("#cells tbody tr").all():
+        rows[row.locator("th").inner_text()] = row.locator("td").all_inner_texts()
     assert rows["zone.alloc"] == ["4, 1 found", "1+", ""]
     assert rows["stats"][0] == "nothing injected"
 
