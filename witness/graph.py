@@ -177,6 +177,7 @@ class _Reader:
                     site=_stack(frames)[0] if frames else None,
                     recursion=max(depth - 1, 0),
                     instance=instance,
+                    stack=_stack(frames),
                 )
                 for number, mode, frames, depth, instance in row[14]
                 if number < self.count

@@ -166,7 +166,10 @@ class Reversal(msgspec.Struct, frozen=True):
 
 
 class HeldLock(msgspec.Struct, frozen=True):
-    """A lock in somebody's hands: `site` is where it was taken, `recursion` how many times over (0 is once)."""
+    """A lock in somebody's hands: `site` is where it was taken, `recursion` how many times over (0 is once).
+
+    `stack` is how it came there, its innermost frame the site; empty where only the site is known.
+    """
 
     class_id: int
     name: str
@@ -174,6 +177,7 @@ class HeldLock(msgspec.Struct, frozen=True):
     site: Frame | None = None
     recursion: int = 0
     instance: int = 0
+    stack: Stack = ()
 
 
 class Sleep(msgspec.Struct, frozen=True):
@@ -258,7 +262,7 @@ def from_json(data: bytes, *, source: str = "graph record") -> Graph:
         graph = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise GraphUnreadable(
-            source, f"this is no graph record ({error}); one is written by `witness run --graph FILE`"
+            source, f"this is no graph record ({error}); one is written by `witness run --record FILE`"
         ) from error
     if graph.version != VERSION:
         raise GraphUnreadable(

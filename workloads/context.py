@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -101,6 +102,9 @@ class Worker:
         elif self._sabotage == "hang":
             while True:
                 signal.pause()
+        elif self._sabotage == "reverse":
+            self._sabotage = "none"
+            self._reverse()
         elif self._sabotage == "leak" and self.leak_from is not None:
             self._sabotage = "none"
             # A ticket that nobody redeems: the item is in transit for ever.
@@ -108,6 +112,20 @@ class Worker:
                 self.leak_from.m_getcl().ticket()
             else:
                 self.leak_from.alloc(M_WAITOK, timeout=5.0).ticket()
+
+    def _reverse(self) -> None:
+        """Two threads take two locks in both orders, one after the other: only who watches orders sees it."""
+        here, there = self.arena.mutex("sabotage.here"), self.arena.mutex("sabotage.there")
+
+        def back() -> None:
+            with there, here:
+                pass
+
+        with here, there:
+            pass
+        thread = threading.Thread(target=back, name="reverse")
+        thread.start()
+        thread.join()
 
     # ---- findings
 

@@ -12,15 +12,17 @@ import msgspec
 
 from shmalloc.stats import CpuStatistics, CpuZoneStatistics, Finding, MbufStatistics, TypeStatistics, ZoneStatistics
 from shmalloc.who import Holding
+from witness.record import Graph
 
-Sabotage = Literal["none", "corrupt", "kill", "hang", "leak"]
-SABOTAGES: tuple[Sabotage, ...] = ("none", "corrupt", "kill", "hang", "leak")
+Sabotage = Literal["none", "corrupt", "kill", "hang", "leak", "reverse"]
+SABOTAGES: tuple[Sabotage, ...] = ("none", "corrupt", "kill", "hang", "leak", "reverse")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What one run is asked to do. grace_s bounds every phase beyond the measured seconds.
 
-    kills: workers that the runner kills with SIGKILL on the way, evenly spread, and replaces.
+    kills: workers that the runner kills with SIGKILL on the way, evenly spread, and replaces; witness: whether the
+    arena is under witness from before the workers start.
     """
 
     workload: str
@@ -30,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pcap: str | None = None
     sabotage: Sabotage = "none"
     kills: int = 0
+    witness: bool = False
     grace_s: float = 20.0
     startup_s: float = 60.0
 
@@ -155,6 +158,35 @@ class CheckRecord(msgspec.Struct, frozen=True, kw_only=True):
     world_stopped_ns: int
 
 
+class WatchedFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """One finding of witness; intended: what the workload is there to provoke. processes: pids; text: in its words."""
+
+    rule: str
+    level: str
+    title: str
+    count: int
+    processes: list[int]
+    intended: bool
+    text: str
+
+
+class WatchRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What witness saw. classes: of locks; orders: pairs of classes that were taken one under the other.
+
+    reversals, sleeps, misuses: how many different ones were reported; off_reason: why the checks ended early; graph:
+    the whole record, as `witness report` reads it.
+    """
+
+    classes: int
+    orders: int
+    reversals: int
+    sleeps: int
+    misuses: int
+    off_reason: str | None
+    findings: list[WatchedFinding]
+    graph: Graph
+
+
 class MachineRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Enough of the machine to read the figures by; no names."""
 
@@ -169,7 +201,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """The object that `workloads run NAME --json` prints.
 
     counts: sums over the workers, peaks: their maxima; "what / how" is one figure of several ways to do a thing.
-    mbufs: None where there are none; holdings: what who() told of a planted leak, before that was freed.
+    mbufs: None where there are none; holdings: what who() told of a planted leak, before that was freed; witness: None
+    for a run that was not under witness.
     """
 
     workload: str
@@ -193,6 +226,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     peaks: dict[str, int] = {}
     mbufs: MbufStatistics | None = None
     holdings: list[Holding] = []
+    witness: WatchRecord | None = None
     kills: int = 0
     recoveries: list[RecoveryRecord] = []
     pause_p99_us: float | None = None

@@ -27,7 +27,16 @@ from workloads.context import PAUSE
 from workloads.killing import NotRecovered, kill_and_recover, planned_kills
 from workloads.process import WorkerProcess
 from workloads.reckoning import Reckoning, lost_in_transit
-from workloads.records import Assignment, MachineRecord, RecoveryRecord, RunResult, Settings, Tick, Violation
+from workloads.records import (
+    Assignment,
+    MachineRecord,
+    RecoveryRecord,
+    RunResult,
+    Settings,
+    Tick,
+    Violation,
+    WatchRecord,
+)
 
 Progress = Callable[[float, int], None]
 
@@ -54,12 +63,13 @@ class _Run:
         self._cores = psutil.Process().cpu_affinity()
         self._kills = planned_kills(settings)
         self._recoveries: list[RecoveryRecord] = []
+        self._witness: WatchRecord | None = None
 
     def result(self) -> RunResult:
         settings = self._settings
         started = datetime.now(UTC).isoformat(timespec="seconds")
         name = f"workloads-{settings.workload}-{os.getpid()}-{secrets.token_hex(3)}"
-        with self._arena(name) as arena:
+        with self._arena(name) as arena, self._watched(arena):
             self._workload.prepare(arena, settings)
             try:
                 self._launch(name)
@@ -92,6 +102,19 @@ class _Run:
                 yield arena
         finally:
             shmalloc.Arena.unlink_name(name)
+
+    @contextlib.contextmanager
+    def _watched(self, arena: shmalloc.Arena) -> Iterator[None]:
+        """Under witness if the run is to be: armed before anybody attaches, read when all have ended."""
+        if not self._settings.witness:
+            yield
+            return
+        from workloads.watching import Watch, counted_against
+
+        watch = Watch(arena)
+        yield
+        self._witness = watch.record(f"workloads run {self._settings.workload}", self._workload.intended)
+        self._violations += counted_against(self._witness)
 
     # ---- phases
 
@@ -263,6 +286,7 @@ class _Run:
             peaks=peaks,
             mbufs=reckoning.mbufs,
             holdings=[holding for tally in tallies for holding in tally.holdings],
+            witness=self._witness,
             kills=counts["kills"] + sum(worker.killed for worker in self._workers),
             recoveries=self._recoveries,
             pause_p99_us=None if pause_p99_ns is None else round(pause_p99_ns / 1e3, 1),

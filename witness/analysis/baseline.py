@@ -1,7 +1,7 @@
 """The findings a project already knows: a small file to commit, and the difference to it.
 
-Owns the file's form: JSON, one finding a line, sorted, without pids, times or line numbers, so that it changes only
-when the findings do. A graph record is accepted in its place.
+Owns the file's form: JSON, one finding a line, sorted, without pids, times or stacks, so that it changes only when
+the findings do. A graph record is accepted in its place.
 """
 
 from __future__ import annotations

@@ -6,15 +6,18 @@ baselines, suppressions or any way to print.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import structs
 
 from witness.analysis.cycles import worst_cycle
 from witness.analysis.order import CanonicalOrder, canonical_order
 from witness.analysis.ordergraph import Link, OrderGraph, order_graph, stable_name
 from witness.analysis.waiting import Deadlock, deadlocks
-from witness.record import Frame, Graph, Misuse, Reversal, Side, Sleep
+from witness.record import Frame, Graph, HeldLock, Misuse, Reversal, Side, Sleep
 
 __all__ = ["Analysis", "Finding", "Level", "Rule", "analyse"]
 
@@ -98,7 +101,7 @@ def analyse(graph: Graph) -> Analysis:
     for finding in (
         *(_of_reversal(order, reversal) for reversal in graph.reversals if not reversal.blessed),
         *_unseen_cycles(order, canonical),
-        *(_of_sleep(order, sleep) for sleep in graph.sleeps),
+        *_of_sleeps(order, graph.sleeps),
         *(_of_misuse(order, misuse) for misuse in graph.misuses),
     ):
         known = found.get(finding.key)
@@ -186,21 +189,49 @@ def _unseen_cycles(order: OrderGraph, canonical: CanonicalOrder) -> Iterator[Fin
         )
 
 
-def _of_sleep(order: OrderGraph, sleep: Sleep) -> Finding:
-    held = tuple(dict.fromkeys(lock.class_id for lock in sleep.held))
-    names = order.names(held)
-    what = f'malloc(M_WAITOK) of "{sleep.zone}"' if sleep.zone is not None else sleep.what
-    return Finding(
-        key=_key("sleep-under-lock", what, *sorted(names), _function(sleep.side)),
-        rule="sleep-under-lock",
-        level="happened",
-        title=f"{what} may sleep while {', '.join(chr(34) + name + chr(34) for name in names)} is held",
-        classes=held,
-        sides=(sleep.side,),
-        why=sleep.action,
-        record=sleep,
-        count=sleep.count,
-    )
+def _of_sleeps(order: OrderGraph, sleeps: Iterable[Sleep]) -> Iterator[Finding]:
+    """One finding for a function that sleeps under the same locks, however often and whatever was done about it."""
+    alike: dict[str, list[Sleep]] = {}
+    for sleep in sleeps:
+        names = order.names(_held(sleep))
+        alike.setdefault(_key("sleep-under-lock", _sleeper(sleep), *sorted(names), _function(sleep.side)), []).append(
+            sleep
+        )
+    for key, group in alike.items():
+        actions = Counter[str]()
+        for sleep in group:
+            actions[sleep.action] += sleep.count
+        # What the checker did something about says more than what it let be.
+        shown = next((sleep for sleep in group if sleep.action != "reported"), group[0])
+        held = _held(shown)
+        locks = ", ".join(f'"{name}"' for name in order.names(held))
+        yield Finding(
+            key=key,
+            rule="sleep-under-lock",
+            level="happened",
+            title=f"{_sleeper(shown)} may sleep while {locks} is held",
+            classes=held,
+            sides=(shown.side, *(_holding(shown.side, lock) for lock in shown.held)),
+            why=shown.action
+            if len(actions) == 1
+            else ", ".join(f"{action} {count} times" for action, count in sorted(actions.items())),
+            record=shown,
+            count=actions.total(),
+        )
+
+
+def _sleeper(sleep: Sleep) -> str:
+    return f'malloc(M_WAITOK) of "{sleep.zone}"' if sleep.zone is not None else sleep.what
+
+
+def _held(sleep: Sleep) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(lock.class_id for lock in sleep.held))
+
+
+def _holding(sleeper: Side, lock: HeldLock) -> Side:
+    """Where the sleeper had taken a lock that it holds."""
+    stack = lock.stack or ((lock.site,) if lock.site is not None else ())
+    return structs.replace(sleeper, stack=stack, mode=lock.mode, lock=lock.name, instance=lock.instance)
 
 
 def _of_misuse(order: OrderGraph, misuse: Misuse) -> Finding:

@@ -120,7 +120,7 @@ def _of_links(classes: dict[int, LockClassRecord], links: dict[tuple[int, int], 
 
 
 def stable_name(record: LockClassRecord) -> str:
-    """A class name that survives edits of the file: a line number at its end gives way to the function's name."""
-    if record.site is not None and (found := re.fullmatch(rf"(.*):{record.site.line}", record.name)):
-        return f"{found[1]}:{record.site.function}"
+    """A class name that survives edits of the file: the line in `file.py:12 RLock` gives way to the function."""
+    if record.site is not None and (found := re.fullmatch(rf"(.*):{record.site.line}( .*)?", record.name)):
+        return f"{found[1]}:{record.site.function}{found[2] or ''}"
     return record.name

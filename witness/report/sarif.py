@@ -6,11 +6,10 @@ is the finding's key. Source: OASIS, Static Analysis Results Interchange Format 
 
 from __future__ import annotations
 
-import importlib.metadata
 from pathlib import Path
 from typing import Any, get_args
-from urllib.parse import quote
 
+from shmalloc.report.sarif import sarif_log, source_place
 from witness.analysis.findings import Finding, Level, Rule
 from witness.record import Frame, Side
 from witness.report.verdict import Verdict
@@ -18,7 +17,6 @@ from witness.report.words import at, who
 
 __all__ = ["as_sarif"]
 
-SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS: dict[Level, str] = {"happening": "error", "happened": "error", "possible": "error", "unlikely": "note"}
 _TEXTS: dict[Rule, str] = {
     "deadlock": "Threads wait for each other and none can go on.",
@@ -46,18 +44,7 @@ def as_sarif(verdict: Verdict, *, root: Path | None = None) -> _Object:
         _result(finding, rules.index(finding.rule), states.get(finding.key, "new"), reasons.get(finding.key), root)
         for finding in verdict.analysis.findings
     ]
-    driver = {
-        "name": "witness",
-        "version": importlib.metadata.version("shmalloc"),
-        "rules": [{"id": rule, "shortDescription": {"text": _TEXTS[rule]}} for rule in rules],
-    }
-    run: _Object = {
-        "tool": {"driver": driver},
-        "columnKind": "unicodeCodePoints",
-        "originalUriBaseIds": {"SRCROOT": {"uri": root.as_uri().rstrip("/") + "/"}},
-        "results": results,
-    }
-    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+    return sarif_log("witness", {rule: _TEXTS[rule] for rule in rules}, results, root)
 
 
 def _result(finding: Finding, rule_index: int, state: str, reason: str | None, root: Path) -> _Object:
@@ -91,18 +78,8 @@ def _stack(side: Side, root: Path) -> _Object:
 
 
 def _location(frame: Frame, root: Path) -> _Object:
-    path = Path(frame.file)
-    place = path.resolve() if path.is_absolute() else root / path
-    artifact = (
-        {"uri": quote(place.relative_to(root).as_posix()), "uriBaseId": "SRCROOT"}
-        if place.is_relative_to(root)
-        else {"uri": place.as_uri()}
-    )
-    physical: _Object = {"artifactLocation": artifact}
-    if frame.line:
-        physical["region"] = {"startLine": frame.line}
     return {
-        "physicalLocation": physical,
+        "physicalLocation": source_place(frame.file, frame.line, root),
         "logicalLocations": [{"name": frame.function, "kind": "function"}],
         "message": {"text": f"{frame.function} at {at(frame)}"},
     }

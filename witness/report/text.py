@@ -100,6 +100,8 @@ def _sleep(record: Sleep, order: OrderGraph) -> Iterator[str]:
             f"{taken_as(held.mode)} {class_words(known)} {held.name} ({known.name}) r = {held.recursion} "
             f"({pointer(held.instance)}) locked @ {place}"
         )
+        if held.stack:
+            yield from _stack(held.stack)
     yield "stack backtrace:"
     yield from _stack(record.side.stack)
     yield f"by {who(record.side)}"

@@ -14,7 +14,7 @@ from shmalloc.report.page import write_page
 from shmalloc.report.tables import cpu_table, type_table, zone_table
 from workloads.capture import BadCapture
 from workloads.cli.progress import progress_bar
-from workloads.records import DemoResult, RunResult, Settings, encode_result
+from workloads.records import DemoResult, RunResult, Settings, WatchRecord, encode_result
 from workloads.registry import UnknownWorkload
 from workloads.report.tables import (
     death_table,
@@ -22,6 +22,7 @@ from workloads.report.tables import (
     recovery_table,
     verdict,
     violation_table,
+    watch_text,
     ways_table,
     worker_table,
 )
@@ -29,6 +30,7 @@ from workloads.runner import run_workload
 
 FOUND = 1
 USAGE = 2
+WATCHED_MOST = 10
 LEAK = "What who() told of the planted leak"
 
 
@@ -118,6 +120,8 @@ def show_summary(result: RunResult) -> None:
 
 def show_check(result: RunResult) -> None:
     """The last lines of a run: violations, findings, leaks, verdict."""
+    if result.witness is not None:
+        show_watch(result.witness)
     if result.violations:
         screen.show(violation_table(result), title=True)
     for finding in result.findings:
@@ -128,6 +132,15 @@ def show_check(result: RunResult) -> None:
             f"leaked items: {result.leaked_items}"
         )
     screen.say(verdict(result), style="green" if result.ok else "red")
+
+
+def show_watch(record: WatchRecord) -> None:
+    """What witness saw: its reports in its own words, then the counts."""
+    for finding in record.findings[:WATCHED_MOST]:
+        screen.show_lines([*finding.text.splitlines(), ""])
+    if len(record.findings) > WATCHED_MOST:
+        screen.say(f"and {len(record.findings) - WATCHED_MOST} more findings of witness, which --json has")
+    screen.say(watch_text(record))
 
 
 def show_act(result: RunResult, text: str, *, netstat: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import psutil
 import typer
 
+from witness.record import to_json
 from workloads import registry
 from workloads.cli.outcome import USAGE, carry_out, complain, leave, save_page, show_json, show_result
 from workloads.records import SABOTAGES, Sabotage, Settings
@@ -34,6 +35,8 @@ def replay(settings: Settings) -> str:
         words += ["--pcap", settings.pcap]
     if settings.sabotage != "none":
         words += ["--sabotage", settings.sabotage]
+    if settings.witness:
+        words.append("--witness")
     return shlex.join(words)
 
 
@@ -64,6 +67,13 @@ def run(
         str,
         typer.Option(metavar="KIND", help=f"Damage on purpose, to see it found: {', '.join(SABOTAGES[1:])}."),
     ] = "none",
+    witness: Annotated[
+        bool, typer.Option("--witness", help="Watch the order of all locks; what is found is a finding of the run.")
+    ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --witness: write the graph, for `witness report`.", show_default=False),
+    ] = None,
     grace: Annotated[
         float, typer.Option(min=0.5, max=600, metavar="S", help="How long a silent process is waited for.")
     ] = 20.0,
@@ -79,6 +89,10 @@ def run(
     if pcap is not None and not registry.WORKLOADS[name].replays:
         able = " and ".join(kind.name for kind in registry.WORKLOADS.values() if kind.replays)
         raise typer.BadParameter(f"{name} replays nothing; {able} do", param_hint="--pcap")
+    if sabotage == "reverse" and not witness:
+        raise typer.BadParameter("only witness sees a reversed order: add --witness", param_hint="--sabotage")
+    if record is not None and not witness:
+        raise typer.BadParameter("there is a graph only with --witness", param_hint="--record")
     usual = registry.WORKLOADS[name].cpus_default or len(psutil.Process().cpu_affinity())
     settings = Settings(
         workload=name,
@@ -87,11 +101,14 @@ def run(
         seed=seed if seed is not None else secrets.randbelow(2**32),
         pcap=pcap,
         sabotage=sabotage_named(sabotage),
+        witness=witness,
         grace_s=grace,
     )
     result = carry_out(settings)
     if html is not None:
         save_page(run_page(result), html)
+    if record is not None and result.witness is not None:
+        save_page(to_json(result.witness.graph).decode(), record)
     if as_json:
         show_json(result)
     else:

@@ -22,6 +22,8 @@ from workloads.report.tables import (
     recovery_table,
     verdict,
     violation_table,
+    watch_table,
+    watch_text,
     ways_table,
     worker_table,
 )
@@ -54,6 +56,7 @@ def run_sections(result: RunResult) -> list[Section]:
             table=worker_table(result),
         ),
         *_violations(result),
+        *_watched(result),
         *mbuf_sections(result),
         *_recovery(result),
         _check(result),
@@ -153,6 +156,18 @@ def _violations(result: RunResult) -> list[Section]:
     if not result.violations:
         return []
     return [Section("Violations", note="What must not happen, and did.", table=violation_table(result))]
+
+
+def _watched(result: RunResult) -> list[Section]:
+    if result.witness is None:
+        return []
+    return [
+        Section(
+            "Witness",
+            note=f"{watch_text(result.witness)}. `workloads run --witness --record FILE` keeps stacks and graph.",
+            table=watch_table(result.witness),
+        )
+    ]
 
 
 def _recovery(result: RunResult) -> list[Section]:

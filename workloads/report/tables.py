@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shmalloc.report.recovery import clock, microseconds
 from shmalloc.report.table import Column, Table
-from workloads.records import RunResult
+from workloads.records import RunResult, WatchRecord
 
 
 def verdict(result: RunResult) -> str:
@@ -23,9 +23,9 @@ def verdict(result: RunResult) -> str:
     )
 
 
-def counted(count: int, noun: str) -> str:
-    """A count with its noun: 1 violation, 2 violations."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def counted(count: int, noun: str, several: str = "") -> str:
+    """A count with its noun: 1 violation, 2 violations, 3 lock classes."""
+    return f"{count} {noun if count == 1 else several or noun + 's'}"
 
 
 def worker_table(result: RunResult) -> Table:
@@ -119,6 +119,34 @@ def pause_text(result: RunResult) -> str:
         f"{killed} killed; a round of work of the others took at most {result.pause_p99_us / 1e3:,.2f} ms "
         f"in 99 of 100 cases, {result.pause_max_us / 1e3:,.1f} ms in the longest."
     )
+
+
+def watch_text(record: WatchRecord) -> str:
+    """What witness saw, in one sentence."""
+    intended = sum(finding.intended for finding in record.findings)
+    return (
+        f"witness: {counted(record.classes, 'lock class', 'lock classes')}, {counted(record.orders, 'order')}; "
+        f"{counted(record.reversals, 'reversal')}, {counted(record.sleeps, 'kind')} of sleeping under a lock, "
+        f"{counted(record.misuses, 'misuse')}"
+        + (f"; {counted(intended, 'finding')} intended" if intended else "")
+        + (f"; the checks ended early: {record.off_reason}" if record.off_reason is not None else "")
+    )
+
+
+def watch_table(record: WatchRecord) -> Table:
+    """One row a finding of witness."""
+    columns = (
+        Column("RULE", number=False),
+        Column("LEVEL", number=False),
+        Column("COUNT"),
+        Column("INTENDED", number=False),
+        Column("FINDING", number=False, give="wrap"),
+    )
+    rows = tuple(
+        (finding.rule, finding.level, f"{finding.count:,}", "yes" if finding.intended else "no", finding.title)
+        for finding in record.findings
+    )
+    return Table("Witness", columns, rows, empty="nothing was found")
 
 
 def violation_table(result: RunResult) -> Table:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import shmalloc
 from workloads.context import Worker
+from workloads.intended import Intended
 from workloads.records import Settings
 
 
@@ -28,6 +29,8 @@ class Workload(ABC):
     trace: ClassVar[bool] = False
     # Whether it replays a capture.
     replays: ClassVar[bool] = False
+    # What witness is to find in it.
+    intended: ClassVar[tuple[Intended, ...]] = ()
     # Processes when nobody says how many; None: one for each available core.
     cpus_default: ClassVar[int | None] = None
 

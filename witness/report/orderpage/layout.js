@@ -4,7 +4,7 @@
 // nodes: [{id, width}] in canonical order; links: [{a, b, against}], ends are ids.
 // Returns {boxes: Map of id to {x, y, width, layer}, width, height}; x and y are a box's middle, in pixels.
 function layOut(nodes, links) {
-  const GAP = 26, ROW = 92, HEIGHT = 30, WIDEST = 1500;
+  const GAP = 26, ROW = 92, HEIGHT = 30, WIDEST = 1050;
   const layer = new Map(nodes.map(node => [node.id, 0]));
   const above = new Map(nodes.map(node => [node.id, []])), below = new Map(nodes.map(node => [node.id, []]));
   for (const link of links) {

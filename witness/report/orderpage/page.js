@@ -106,7 +106,7 @@
   }
   function resize() {
     const room = by("scroll").clientWidth - 4;
-    const fit = Math.min(1, Math.max(0.45, room / state.size.width));
+    const fit = Math.min(1, Math.max(0.6, room / state.size.width));
     svg.setAttribute("width", Math.round(state.size.width * fit * state.zoom));
     svg.setAttribute("height", Math.round(state.size.height * fit * state.zoom));
   }
