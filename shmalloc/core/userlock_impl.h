@@ -12,6 +12,7 @@ struct sm_userlock {
     struct sm_userlock *l_mutex;          /* of a condition: its own handle */
     uint64_t l_op;
     uint32_t l_id, l_gen, l_kind;
+    uint32_t l_untakable; /* 1: a condition */
     bool l_recursive;
     struct sm_userlock_face l_face; /* what a watcher is told */
 };
@@ -88,9 +89,19 @@ enum sm_err sm_ul_try(struct sm_userlock *l, enum sm_userlock_mode mode, bool pa
 enum sm_err sm_ul_acquire_busy(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns);
 enum sm_err sm_ul_give(struct sm_userlock *l, enum sm_userlock_mode mode);
 
-/* A lock checker listens (userlock_watch.c). One test of a word that every operation reads anyway. */
+/* A lock checker listens (userlock_watch.c). */
 static inline bool sm_ul_watched(const struct sm_userlock *l) {
     return (l->l_arena->a_hooks.h_mask & SM_HOOK_USERLOCK) != 0;
+}
+/* Taking and giving back is not the plain case: the lock cannot be taken, a lock checker listens, or the steps are crash
+ * points. One branch for all of it, where the first alone would need one; the plain case then has no crash points.
+ * SM_NO_USERLOCK_HOOKS is for the benchmark of what this costs with no hooks set, and for nothing else. */
+static inline bool sm_ul_special(const struct sm_userlock *l) {
+#ifdef SM_NO_USERLOCK_HOOKS
+    return l->l_untakable != 0;
+#else
+    return ((l->l_arena->a_hooks.h_mask & (SM_HOOK_USERLOCK | SM_HOOK_CRASH)) | l->l_untakable) != 0;
+#endif
 }
 enum sm_err sm_ul_acquire_watched(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns, void *caller);
 enum sm_err sm_ul_release_watched(struct sm_userlock *l, enum sm_userlock_mode mode, void *caller);

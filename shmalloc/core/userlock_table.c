@@ -67,6 +67,7 @@ static struct sm_userlock *handle_new(struct sm_arena *a, uint32_t id, uint32_t 
             .l_id = id,
             .l_gen = gen,
             .l_kind = sm_load_rlx(&s->ul_kind),
+            .l_untakable = sm_load_rlx(&s->ul_kind) == SM_UL_CONDITION,
             .l_recursive = (sm_load_rlx(&s->ul_flags) & SM_UL_RECURSIVE) != 0,
         };
         l->l_face = (struct sm_userlock_face){
