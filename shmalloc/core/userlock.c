@@ -107,13 +107,14 @@ enum sm_err sm_ul_acquire_busy(struct sm_userlock *l, enum sm_userlock_mode mode
 
 static __attribute__((noinline)) enum sm_err acquire_special(struct sm_userlock *l, enum sm_userlock_mode mode,
                                                              int64_t timeout_ns, void *caller) {
-    if (l->l_untakable) {
+    if (sm_unlikely(l->l_untakable)) {
         return SM_INVALID;
     }
-    if (sm_ul_watched(l)) {
-        return sm_ul_acquire_watched(l, mode, timeout_ns, caller);
+    bool stepped = (l->l_arena->a_hooks.h_mask & SM_HOOK_CRASH) != 0;
+    enum sm_err err = sm_unlikely(stepped) ? sm_ul_try(l, mode, false) : take(l, mode, false, false);
+    if (sm_likely(sm_ul_watched(l))) {
+        return sm_ul_acquired_watched(l, mode, timeout_ns, err, caller);
     }
-    enum sm_err err = sm_ul_try(l, mode, false);
     return err != SM_BUSY ? err : sm_ul_acquire_busy(l, mode, timeout_ns);
 }
 
@@ -180,10 +181,12 @@ enum sm_err sm_ul_give(struct sm_userlock *l, enum sm_userlock_mode mode) {
 
 static __attribute__((noinline)) enum sm_err release_special(struct sm_userlock *l, enum sm_userlock_mode mode,
                                                              void *caller) {
-    if (l->l_untakable) {
+    if (sm_unlikely(l->l_untakable)) {
         return SM_INVALID;
     }
-    return sm_ul_watched(l) ? sm_ul_release_watched(l, mode, caller) : sm_ul_give(l, mode);
+    bool stepped = (l->l_arena->a_hooks.h_mask & SM_HOOK_CRASH) != 0;
+    enum sm_err err = sm_unlikely(stepped) ? sm_ul_give(l, mode) : give(l, mode, false);
+    return sm_ul_watched(l) ? sm_ul_released_watched(l, mode, err, caller) : err;
 }
 
 enum sm_err sm_userlock_release(struct sm_userlock *l, enum sm_userlock_mode mode) {

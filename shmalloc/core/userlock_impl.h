@@ -103,8 +103,17 @@ static inline bool sm_ul_special(const struct sm_userlock *l) {
     return ((l->l_arena->a_hooks.h_mask & (SM_HOOK_USERLOCK | SM_HOOK_CRASH)) | l->l_untakable) != 0;
 #endif
 }
-enum sm_err sm_ul_acquire_watched(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns, void *caller);
-enum sm_err sm_ul_release_watched(struct sm_userlock *l, enum sm_userlock_mode mode, void *caller);
+static inline void sm_ul_tell(const struct sm_userlock *l, enum sm_userlock_event event, uint32_t flags,
+                              enum sm_err err, void *caller) {
+    const struct sm_armed_hooks *k = &l->l_arena->a_hooks;
+    if (sm_likely(k->h_mask & SM_HOOK_USERLOCK)) { /* a wait in between may have disarmed it */
+        k->h_userlock(k->h_userlock_ctx, &l->l_face, event, flags, caller, err);
+    }
+}
+/* The rest of a watched call, after its first attempt. */
+enum sm_err sm_ul_acquired_watched(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns,
+                                   enum sm_err err, void *caller);
+enum sm_err sm_ul_released_watched(struct sm_userlock *l, enum sm_userlock_mode mode, enum sm_err err, void *caller);
 void sm_ul_turned_watched(struct sm_userlock *l, bool up, enum sm_err err, void *caller);
 void sm_ul_destroyed_watched(struct sm_userlock *l);
 /* Waits between attempts. */

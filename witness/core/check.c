@@ -48,7 +48,7 @@ static bool gates_same(const struct w_edge_shm *e, const uint32_t *gates, uint32
     return true;
 }
 
-static void edge_thread(struct w_edge_shm *e, uint64_t who) {
+static __attribute__((noinline)) void edge_thread(struct w_edge_shm *e, uint64_t who) {
     for (uint32_t i = 0; i < W_EDGE_THREADS; i++) {
         uint64_t seen = sm_load_rlx(&e->e_thread[i]);
         if (seen == who || (seen == 0 && (sm_cas(&e->e_thread[i], &seen, who) || seen == who))) {
@@ -57,8 +57,19 @@ static void edge_thread(struct w_edge_shm *e, uint64_t who) {
     }
 }
 
+/* Fewer gates than at the time before? */
+static __attribute__((noinline)) void edge_regate(struct w_block *b, struct w_edge_shm *e, const struct w_thread_shm *t,
+                                                  uint32_t index) {
+    uint32_t gates[W_GATES], n = gates_of(b, t, index, gates);
+    if (!gates_same(e, gates, n) && w_block_lock(b)) {
+        w_order_regate(b, e, gates, n);
+        w_block_unlock(b);
+    }
+}
+
 /* A known order was taken again. */
-static inline void edge_again(struct w_block *b, const struct w_thread_shm *t, uint32_t index, uint32_t cell) {
+static inline __attribute__((always_inline)) void edge_again(struct w_block *b, const struct w_thread_shm *t,
+                                                             uint32_t index, uint32_t cell) {
     struct w_edge_shm *e = w_edge_of(b, cell);
     if (w_unlikely(e == NULL)) {
         return;
@@ -68,11 +79,7 @@ static inline void edge_again(struct w_block *b, const struct w_thread_shm *t, u
         edge_thread(e, w_local.l_who);
     }
     if (w_unlikely(sm_load_rlx(&e->e_gates) != 0)) {
-        uint32_t gates[W_GATES], n = gates_of(b, t, index, gates);
-        if (!gates_same(e, gates, n) && w_block_lock(b)) {
-            w_order_regate(b, e, gates, n);
-            w_block_unlock(b);
-        }
+        edge_regate(b, e, t, index);
     }
 }
 
@@ -178,8 +185,8 @@ static __attribute__((noinline)) void same_class(struct w_block *b, const struct
     w_local.l_busy--;
 }
 
-static void spin_rule(struct w_block *b, const struct w_held_shm *d, uint32_t class_id, uint64_t instance,
-                      uint32_t mode, void *address) {
+static __attribute__((noinline)) void spin_rule(struct w_block *b, const struct w_held_shm *d, uint32_t class_id,
+                                                uint64_t instance, uint32_t mode, void *address) {
     if (w_class_flags(b, d->d_class) & W_SPIN && !(w_class_flags(b, class_id) & (W_SPIN | W_CORE))) {
         w_report_misuse(b, "sleep lock taken under a spin lock", class_id, instance, mode, address,
                         b->b_classes[d->d_class].c_name);
@@ -187,8 +194,9 @@ static void spin_rule(struct w_block *b, const struct w_held_shm *d, uint32_t cl
 }
 
 /* Every rule about taking this lock while those are held. Returns the stack, if it was taken. */
-static inline uint32_t order_check(struct w_block *b, const struct w_thread_shm *t, uint32_t class_id,
-                                   uint64_t instance, uint32_t mode, uint32_t flags, void *address) {
+static inline __attribute__((always_inline)) uint32_t order_check(struct w_block *b, const struct w_thread_shm *t,
+                                                                  uint32_t class_id, uint64_t instance, uint32_t mode,
+                                                                  uint32_t flags, void *address) {
     bool unknown = false;
     uint32_t n = w_held_count(t);
     if (n == 0 || sm_load_rlx(&b->b_header->h_watch) <= 0) {

@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "class.h"
+#include "held.h"
 #include "order.h"
 #include "report.h"
 #include "thread.h"
@@ -103,7 +104,10 @@ static void on_userlock(void *ctx, const struct sm_userlock_face *f, enum sm_use
         w_acquired(b, id, instance, flags & SM_LN_READS ? W_SHARED_RECURSIVE : W_EXCLUSIVE,
                    flags & SM_LN_TRY ? W_TRY : 0, caller);
     } else if (event == SM_LOCK_RELEASED) {
-        w_release(b, id, instance, false, caller); /* taken before we watched, if it is not known */
+        struct w_thread_shm *t = w_thread_self(b);
+        if (w_unlikely(t == NULL || !w_held_pop(b, t, id, instance))) {
+            w_release(b, id, instance, false, caller); /* taken before we watched, if it is not known */
+        }
     } else {
         on_rest(k, id, instance, event, flags, caller, err);
     }
