@@ -297,6 +297,10 @@ cdef class Watch:
     def timing(self, bint value):
         self.need().b_header.h_stat = value
 
+    def reset(self):
+        """The figures of contention begin at zero again."""
+        refuse(w_contention_reset(self.need()))
+
     @property
     def closed(self):
         """Whether the block was left."""

@@ -19,12 +19,13 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from types import CodeType
+from typing import Any
 
 from shmalloc import Arena, _native
 from witness import _witness
 from witness.texts import report_text
 
-__all__ = ["Checker", "NotArmed", "WitnessError", "arm", "attached", "disarm"]
+__all__ = ["Checker", "NotArmed", "WitnessError", "arm", "attached", "disarm", "opened"]
 
 ENTRY = "witness.checker:attached"
 REGION = "witness"
@@ -105,7 +106,7 @@ class Checker:
 
     @property
     def timing(self) -> bool:
-        """Whether holds are timed (about 50 ns for each); waits always are."""
+        """Whether holds are timed (about 50 ns for each), in every process; waits for locks found taken always are."""
         return self._watch.timing
 
     @timing.setter
@@ -135,6 +136,21 @@ class Checker:
     def bless(self, first: str | int, second: str | int) -> None:
         """Allow that these two classes are taken in both orders: it is recorded, and not complained of."""
         self._watch.bless(self._id(first), self._id(second))
+
+    def reset_statistics(self) -> None:
+        """Let the figures of contention (what `witness stat` shows) begin at zero, in every process, while they run.
+
+        Raises: WitnessError: whoever has the slow lock does not answer (.code "SM_STALLED"); nothing changed.
+        Concurrency: a wait or hold belongs to the time in which it ends.
+        """
+        try:
+            self._watch.reset()
+        except _witness.CoreError as error:
+            raise WitnessError(
+                f"the figures cannot be reset: {error.code}; a process that holds the witness's lock is stopped, let it"
+                " go on or end it, and try again",
+                error.code,
+            ) from error
 
     def sweep(self) -> int:
         """Report threads and processes that are gone with locks held; returns how many were gone."""
@@ -182,6 +198,17 @@ def attached(arena: Arena) -> None:
     """The entry point named in an armed arena: arms the process that has just attached."""
     if _native.companion_kept(arena, REGION) is None:
         _watch(arena, None, _to_stderr)
+
+
+def opened(arena: Arena) -> Checker:
+    """The Checker of an arena that was put under witness before, without putting it there for others.
+
+    Raises: WitnessError: it never was (.code "SM_NOT_FOUND").
+    """
+    attached(arena)
+    kept: Any = _native.companion_kept(arena, REGION)
+    checker: Checker = kept.checker
+    return checker
 
 
 def disarm(arena: Arena, *, everywhere: bool = True) -> None:

@@ -12,6 +12,7 @@ from shmalloc import Arena, _native
 from witness import _witness, flags
 from witness.record import (
     VERSION,
+    ContentionPoint,
     Edge,
     Frame,
     Graph,
@@ -106,7 +107,7 @@ class _Reader:
         )
 
     def lock_class(self, place: int, row: Any) -> LockClassRecord:
-        name, kind, subclass, rules, site, acquires, contended, wait, hold = row
+        name, kind, subclass, rules, site, acquires, contended, wait, hold, (waiters, holders) = row
         frames = _stack(site)
         return LockClassRecord(
             id=place,
@@ -118,8 +119,10 @@ class _Reader:
             dup_ok=bool(rules & flags.DUPOK),
             acquires=acquires,
             contended=contended,
-            wait=Span(*wait[1:]),
-            hold=Span(*hold[1:]),
+            wait=_span(wait),
+            hold=_span(hold),
+            points=_points(waiters),
+            holders=_points(holders),
         )
 
     def edge(self, place: int, row: Any) -> Edge:
@@ -215,6 +218,16 @@ class _Reader:
                 holders=holders,
                 since_ns=since,
             )
+
+
+def _span(row: tuple[int, int, int, int]) -> Span:
+    times, least, most, total = row
+    return Span(least, most, total, times) if times else Span()
+
+
+def _points(rows: Iterable[tuple[tuple[str, int, str], int]]) -> tuple[ContentionPoint, ...]:
+    points = (ContentionPoint(Frame(*frame), count) for frame, count in rows)
+    return tuple(sorted(points, key=lambda point: -point.count))
 
 
 def _stack(rows: Iterable[tuple[str, int, str]]) -> Stack:

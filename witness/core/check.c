@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "class.h"
+#include "contention.h"
 #include "held.h"
 #include "order.h"
 #include "report.h"
@@ -235,6 +236,10 @@ void w_before_acquire(struct w_block *b, uint32_t class_id, uint64_t instance, e
     sm_store_rlx(&t->t_wait_mode, mode);
     sm_store_rlx(&t->t_wait_instance, instance);
     sm_store_rlx(&t->t_wait_stack, stack);
+    w_local.l_wait_taken = !(flags & W_UNSURE);
+    if (w_local.l_wait_taken) {
+        w_contention_found(b, class_id, instance, stack);
+    }
     sm_store_rlx(&t->t_wait_since_ns, w_now_ns());
     sm_store_rel(&t->t_wait_class, class_id); /* what it waits for is whole; pairs with whoever asks why */
 }
@@ -249,18 +254,22 @@ void w_acquired(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_
     struct w_class_shm *c = &b->b_classes[class_id];
     if (w_unlikely(sm_load_rlx(&t->t_wait_class) == class_id && t->t_wait_instance == instance)) {
         stack = t->t_wait_stack;
-        w_held_waited(c, t);
+        if (w_local.l_wait_taken) {
+            w_contention_waited(b, class_id, t->t_wait_since_ns);
+        }
         sm_store_rel(&t->t_wait_class, W_NO_CLASS);
-    } else if (!(flags & W_TRY)) {
-        stack = order_check(b, t, class_id, instance, mode, flags, address);
+    } else {
+        if (!(flags & W_TRY)) {
+            stack = order_check(b, t, class_id, instance, mode, flags, address);
+        }
+        if (w_unlikely(flags & W_CONTENDED)) { /* nobody told of the wait, and how long it was is not known */
+            w_contention_found(b, class_id, instance, stack);
+        }
     }
     if (w_unlikely(sm_load_rlx(&c->c_instance) != instance + 1)) {
         w_class_seen(b, class_id, instance);
     }
     sm_store_rlx(&c->c_acquires, sm_load_rlx(&c->c_acquires) + 1);
-    if (w_unlikely(flags & W_CONTENDED)) {
-        (void)sm_add_rlx(&c->c_contended, 1);
-    }
     if (stack == W_NONE && !(flags & W_QUIET)) {
         stack = w_held_place(b, class_id, address);
     }

@@ -23,29 +23,6 @@ __attribute__((noinline)) uint32_t w_held_place_learn(struct w_block *b, uint32_
     return id;
 }
 
-static void figure(uint64_t *count, uint64_t *least, uint64_t *most, uint64_t *total, uint64_t ns) {
-    uint64_t n = sm_load_rlx(count);
-    if (n == 0 || ns < sm_load_rlx(least)) {
-        sm_store_rlx(least, ns);
-    }
-    if (ns > sm_load_rlx(most)) {
-        sm_store_rlx(most, ns);
-    }
-    (void)sm_add_rlx(total, ns);
-    sm_store_rlx(count, n + 1);
-}
-
-void w_held_waited(struct w_class_shm *c, const struct w_thread_shm *t) {
-    int64_t ns = w_now_ns() - t->t_wait_since_ns;
-    (void)sm_add_rlx(&c->c_contended, 1);
-    figure(&c->c_waits, &c->c_wait_min, &c->c_wait_max, &c->c_wait_total, ns > 0 ? (uint64_t)ns : 0);
-}
-
-void w_held_ended(struct w_class_shm *c, int64_t since_ns) {
-    int64_t ns = w_now_ns() - since_ns;
-    figure(&c->c_holds, &c->c_hold_min, &c->c_hold_max, &c->c_hold_total, ns > 0 ? (uint64_t)ns : 0);
-}
-
 static bool give(struct w_block *b, struct w_thread_shm *t, uint32_t class_id, uint64_t instance) {
     for (uint32_t i = w_held_count(t); i-- > 0;) {
         struct w_held_shm *d = &t->t_held[i];

@@ -50,6 +50,9 @@ static struct w_thread_shm *slot_take(struct w_block *b, uint64_t who) {
         uint64_t nobody = 0;
         struct w_thread_shm *t = &b->b_threads[i];
         if (sm_load_rlx(&t->t_owner) == 0 && sm_cas(&t->t_owner, &nobody, who)) {
+            uint32_t high = sm_load_rlx(&b->b_header->h_thread_high);
+            while (high <= i && !sm_cas(&b->b_header->h_thread_high, &high, i + 1)) {
+            }
             sm_store_rlx(&t->t_namespace, b->b_namespace);
             sm_store_rlx(&t->t_wait_class, W_NO_CLASS);
             sm_store_rel(&t->t_count, 0);

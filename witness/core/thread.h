@@ -16,6 +16,7 @@ struct w_local {
     uint32_t l_quiet;  /* inside the allocator: nobody may be told now */
     struct w_thread_shm *l_slot; /* NULL: the table is full */
     uint64_t l_who; /* pid << 32 | tid */
+    bool l_wait_taken; /* what it waits for was found taken, so the wait is a figure */
 };
 extern __thread struct w_local w_local __attribute__((tls_model("initial-exec")));
 extern uint32_t w_thread_epoch; /* grows in a forked child */
