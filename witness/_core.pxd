@@ -73,7 +73,7 @@ cdef extern from "witness/core/witness.h" nogil:
         char *t_name
         w_held_shm *t_held
     cdef struct w_process_shm:
-        uint32_t p_pid
+        uint32_t p_pid, p_cpu
         int64_t p_started_ns
         char *p_name
     cdef struct w_report_held:
@@ -140,5 +140,6 @@ cdef extern from "witness/core/witness.h" nogil:
     void w_contention_read(const w_block *b, uint32_t class_id, w_contention *out)
     uint32_t w_thread_sweep(w_block *b)
     void w_thread_title(w_block *b, const char *name)
+    void w_thread_seat(w_block *b, uint32_t cpu)
     sm_err w_hooking_init(w_hooking *k, w_block *b)
     void w_hooking_table(w_hooking *k, sm_hooks *out)

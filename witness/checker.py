@@ -113,14 +113,30 @@ class Checker:
     def timing(self, value: bool) -> None:
         self._watch.timing = value
 
-    def class_id(self, name: str, kind: str = "mutex", *, subclass: int = 0, flags: int = 0) -> int:
-        """The number of a lock class, made if there is none. flags: of ``witness.flags``, when it is made."""
-        return self._watch.class_get(name, kind, subclass, flags)
+    def class_id(self, name: str, kind: str | None = None, *, subclass: int = 0, flags: int = 0) -> int:
+        """The number of a lock class, made if there is none.
+
+        Parameters: kind: None takes the one that has this name and subclass, of whatever kind, and makes a "mutex" if
+        there is none; flags: of ``witness.flags``, when it is made.
+        Raises: WitnessError: kind is None, and several have the name (.code "SM_MISMATCH").
+        """
+        if kind is None:
+            known = self._watch.classes_named(name, subclass)
+            if len(known) > 1:
+                kinds = " and ".join(repr(self._watch.lock_class(number)[1]) for number in known)
+                raise WitnessError(
+                    f"{name!r} is the name of {len(known)} lock classes, of the kinds {kinds}: say which, as in"
+                    f" class_id({name!r}, {self._watch.lock_class(known[0])[1]!r})",
+                    "SM_MISMATCH",
+                )
+            if known:
+                return known[0]
+        return self._watch.class_get(name, kind or "mutex", subclass, flags)
 
     def declare(self, *names: str | int) -> None:
-        """Say that these classes are taken in this order: names of mutexes, or class ids.
+        """Say that these classes are taken in this order: their names as for ``class_id``, or class ids.
 
-        Raises: WitnessError: the contrary is known already (.code "SM_DEADLOCK").
+        Raises: WitnessError: the contrary is known already (.code "SM_DEADLOCK"); a name stands for several kinds.
         """
         ids = [self._id(name) for name in names]
         for first, second in pairwise(ids):
@@ -249,6 +265,8 @@ def _watch(arena: Arena, geometry: tuple[int, ...] | None, output: Callable[[str
             error.code,
         ) from error
     printer.watch = watch
+    if arena.cpu_id is not None:
+        watch.seat(arena.cpu_id)
     watch.title(os.path.basename(sys.argv[0] if sys.argv else "") or "python")
     kept = _Kept(watch, printer)
     _native.companion_keep(arena, REGION, kept)

@@ -103,7 +103,8 @@ def read_block(memory):
             "edges": [edge_row(b, i) for i in range(min(b.b_header.h_edges, b.b_max_edges))],
             "reports": [report_row(b, i) for i in range(min(b.b_header.h_reports, b.b_max_reports))],
             "threads": [thread_row(b, i) for i in range(b.b_max_threads) if b.b_threads[i].t_owner != 0],
-            "processes": [(b.b_processes[i].p_pid, text(b.b_processes[i].p_name, 48), b.b_processes[i].p_started_ns)
+            "processes": [(b.b_processes[i].p_pid, text(b.b_processes[i].p_name, 48), b.b_processes[i].p_started_ns,
+                           b.b_processes[i].p_cpu)
                           for i in range(b.b_max_processes) if b.b_processes[i].p_pid != 0],
         }
     finally:

@@ -1,4 +1,4 @@
-"""`witness stat`: how much lock classes are fought over, in the columns of lock_stat; of records, or of a living arena."""
+"""`witness stat`: how much lock classes are fought over, in lock_stat's columns; of records or of a living arena."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 
 from shmalloc.cli.screen import say, show, show_json
 from shmalloc.cli.target import attach
+from witness.analysis.merge import merge
 from witness.checker import opened
 from witness.cli.screen import complain, usage
 from witness.graph import NoGraph
 from witness.graph import read_graph as read_arena
 from witness.record import Graph, read_graph
-from witness.analysis.merge import merge
 from witness.report.lockstat import SORTS, as_plain_stat, lock_rows, lock_table, point_table
 
 __all__ = ["stat"]
@@ -29,7 +29,9 @@ def stat(
     most: Annotated[
         int | None, typer.Option("--most", "-n", min=1, metavar="N", help="Show the first N only.", show_default=False)
     ] = None,
-    contended: Annotated[bool, typer.Option("--contended", "-c", help="Only classes that somebody waited for.")] = False,
+    contended: Annotated[
+        bool, typer.Option("--contended", "-c", help="Only classes that somebody waited for.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, times in nanoseconds.")] = False,
     reset: Annotated[bool, typer.Option("--reset", help="Then let the arena's figures begin at zero.")] = False,
     timing: Annotated[
@@ -37,7 +39,7 @@ def stat(
         typer.Option("--timing/--no-timing", help="Then time holds in the arena, or no more.", show_default=False),
     ] = None,
 ) -> None:
-    """Show contentions, waiting and holding times of each lock class, and the places that waited and were waited for."""
+    """Show contentions, waiting and holding times of each lock class, and the places on both sides."""
     if sort not in SORTS:
         usage(f"the classes cannot be sorted by {sort!r}: choose one of {', '.join(SORTS)}")
     files = [Path(source) for source in sources if Path(source).is_file()]

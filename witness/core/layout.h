@@ -262,7 +262,7 @@ _Static_assert(offsetof(struct w_thread_shm, t_held) == W_LINE, "layout");
 
 struct w_process_shm {
     uint32_t p_pid; /* 0: free; (x) */
-    uint32_t p_pad;
+    uint32_t p_cpu; /* slot in the arena that it was armed through, plus 1; 0: not known */
     int64_t p_started_ns; /* CLOCK_REALTIME of its first look at the block */
     char p_name[48];
 };

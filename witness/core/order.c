@@ -182,6 +182,9 @@ uint32_t w_order_enter(struct w_block *b, uint32_t first, uint32_t second, uint3
     } else {
         e = &b->b_edges[id - 1];
         e->e_flags |= ends->o_flags;
+        if (!(ends->o_flags & W_EDGE_DECLARED)) { /* seen again, by another kind of holding or asking */
+            sm_store_rlx(&e->e_count, sm_load_rlx(&e->e_count) + 1);
+        }
     }
     edge_name(b, id, kind);
     w_crash_point(W_STEP_EDGE_NAMED);

@@ -36,6 +36,7 @@ void w_thread_name(char out[W_THREAD_BYTES]);
 /* The process enters the table of processes; forks are noticed from now on. */
 void w_thread_enter(struct w_block *b);
 void w_thread_title(struct w_block *b, const char *name); /* what tools call this process */
+void w_thread_seat(struct w_block *b, uint32_t cpu); /* its slot in the arena */
 void w_thread_exit(void *slot); /* destructor of b_key */
 /* This process leaves the block: its slots are given back, what is held is told of. */
 void w_thread_leave(struct w_block *b);

@@ -33,7 +33,7 @@ def lock_rows(graph: Graph, sort: str) -> list[LockClassRecord]:
 
 
 def lock_table(records: Iterable[LockClassRecord]) -> Table:
-    """One row a class; times in microseconds, as lock_stat has them. Its bounces, of locks between CPUs, cannot be seen."""
+    """One row a class; times in microseconds, as lock_stat has them. Its bounces cannot be seen from here."""
     waits = ("contentions", "wait-min", "wait-max", "wait-total", "wait-avg")
     holds = ("acquisitions", "hold-min", "hold-max", "hold-total", "hold-avg")
     rows = tuple(
@@ -53,7 +53,7 @@ def _times(span: Span) -> tuple[str, ...]:
 
 
 def point_table(records: Iterable[LockClassRecord]) -> Table:
-    """The contention points: for each contended class where threads waited, and where those took it that they waited for."""
+    """The contention points: of each class where threads waited, and where the lock was taken that they waited for."""
     rows = tuple(
         (record.name, role, str(point.count), at(point.site), point.site.function)
         for record in records
