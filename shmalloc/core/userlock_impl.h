@@ -15,6 +15,7 @@ struct sm_userlock {
     uint32_t l_untakable; /* 1: a condition */
     bool l_recursive;
     struct sm_userlock_face l_face; /* what a watcher is told */
+    char l_type[SM_NAME_BYTES];     /* l_face.f_type, if it has one */
 };
 
 enum sm_userlock_step {
