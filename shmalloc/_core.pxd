@@ -427,6 +427,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         uint64_t ls_holds, ls_waiters, ls_acquires, ls_contended, ls_deaths
     sm_err sm_userlock_create(sm_arena *a, const sm_userlock_params *p, sm_userlock **out)
     sm_err sm_userlock_open(sm_arena *a, const sm_userlock_params *p, sm_userlock **out)
+    sm_err sm_userlock_role(sm_userlock *l, const char *type, uint32_t subclass)
     void sm_userlock_close(sm_userlock *l)
     sm_err sm_userlock_destroy(sm_userlock *l)
     sm_err sm_userlock_acquire(sm_userlock *l, sm_userlock_mode mode, int64_t timeout_ns)

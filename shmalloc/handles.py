@@ -39,6 +39,6 @@ def reopen_sockbuf(name: str, uuid: int, sockbuf: str) -> Sockbuf:
     return attached(name, uuid).mbufs().sockbuf(sockbuf)
 
 
-def reopen_lock(name: str, uuid: int, lock: str) -> UserLock:
+def reopen_lock(name: str, uuid: int, lock: str, lock_type: str | None = None, subclass: int = 0) -> UserLock:
     """Open a pickled lock, as it is. Raises: LockNotFound, ArenaNotFound."""
-    return lock_reopen(attached(name, uuid), lock)
+    return lock_reopen(attached(name, uuid), lock, lock_type, subclass)

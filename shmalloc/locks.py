@@ -158,35 +158,39 @@ class LockTable(_native.Attachment):
 
     __slots__ = ()
 
-    def mutex(self, name: str, *, recursive: bool = False) -> Mutex:
+    def mutex(self, name: str, *, recursive: bool = False, lock_type: str | None = None, subclass: int = 0) -> Mutex:
         """Open a mutex, creating it if there is none of this name.
 
-        Parameters: recursive: its owner may take it again.
+        Parameters: recursive: its owner may take it again; lock_type: for a lock checker, this is one of the locks of
+        that type, which have one order (None: a type of its own); subclass: its place among locks of the type that are
+        taken one in another, the outer one 0. Both are a matter of this object: whoever opens the lock says the same.
         Raises: LockMismatch: the name stands for another kind of lock. NameTooLong, TableFull, InvalidArgument.
         """
-        lock = _native.lock_open(self, "mutex", name, recursive)
+        lock = _native.lock_open(self, "mutex", name, recursive, lock_type=lock_type, subclass=subclass)
         assert isinstance(lock, Mutex)
         return lock
 
-    def rwlock(self, name: str) -> RWLock:
-        """Open a lock for many readers or one writer, creating it if there is none. Raises: as mutex."""
-        lock = _native.lock_open(self, "rwlock", name)
+    def rwlock(self, name: str, *, lock_type: str | None = None, subclass: int = 0) -> RWLock:
+        """Open a lock for many readers or one writer, creating it if there is none. Parameters, Raises: as mutex."""
+        lock = _native.lock_open(self, "rwlock", name, lock_type=lock_type, subclass=subclass)
         assert isinstance(lock, RWLock)
         return lock
 
-    def sx(self, name: str) -> SxLock:
-        """Open a shared/exclusive lock, creating it if there is none. Raises: as mutex."""
-        lock = _native.lock_open(self, "sx", name)
+    def sx(self, name: str, *, lock_type: str | None = None, subclass: int = 0) -> SxLock:
+        """Open a shared/exclusive lock, creating it if there is none. Parameters, Raises: as mutex."""
+        lock = _native.lock_open(self, "sx", name, lock_type=lock_type, subclass=subclass)
         assert isinstance(lock, SxLock)
         return lock
 
-    def semaphore(self, name: str, value: int | None = None) -> Semaphore:
+    def semaphore(
+        self, name: str, value: int | None = None, *, lock_type: str | None = None, subclass: int = 0
+    ) -> Semaphore:
         """Open a semaphore, creating it if there is none.
 
-        Parameters: value: its permits, 1 if not given and created now.
+        Parameters: value: its permits, 1 if not given and created now; the others as mutex.
         Raises: as mutex; LockMismatch: it exists with another value.
         """
-        lock = _native.lock_open(self, "semaphore", name, False, value)
+        lock = _native.lock_open(self, "semaphore", name, False, value, lock_type=lock_type, subclass=subclass)
         assert isinstance(lock, Semaphore)
         return lock
 

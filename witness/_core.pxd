@@ -22,7 +22,7 @@ cdef extern from "witness/core/witness.h" nogil:
     enum:
         W_ENTRY_BYTES, W_VERSION, W_NAME_BYTES, W_KIND_BYTES, W_FILE_BYTES, W_FUNCTION_BYTES, W_TEXT_BYTES
         W_THREAD_BYTES, W_FRAMES, W_HELD, W_CYCLE, W_GATES, W_EDGE_THREADS, W_REPORT_HELD
-        W_HOOKS, W_TRY, W_QUIET, W_CONTENDED, W_EDGE_LIVE, W_EDGE_SHIFT, W_MANY, W_KINDS
+        W_HOOKS, W_TRY, W_QUIET, W_CONTENDED, W_UNSURE, W_POINTS, W_EDGE_LIVE, W_EDGE_SHIFT, W_MANY, W_KINDS
     uint32_t W_NO_CLASS
     ctypedef enum w_mode "enum w_mode":
         W_EXCLUSIVE, W_SHARED, W_SHARED_RECURSIVE
@@ -31,13 +31,18 @@ cdef extern from "witness/core/witness.h" nogil:
     cdef struct w_header:
         int64_t h_created_ns
         int32_t h_watch
+        int64_t h_reset_ns
         uint32_t h_stat, h_off_reason, h_classes, h_edges, h_stacks, h_frames, h_reports, h_missed, h_lost
     cdef struct w_class_shm:
         char *c_name
         char *c_kind
         uint32_t c_subclass, c_flags, c_site
-        uint64_t c_acquires, c_contended
-        uint64_t c_waits, c_wait_min, c_wait_max, c_wait_total, c_holds, c_hold_min, c_hold_max, c_hold_total
+    cdef struct w_point:
+        uint32_t p_frame, p_count
+    cdef struct w_contention:
+        uint64_t g_acquires, g_contended, g_waits, g_wait_min, g_wait_max, g_wait_total
+        uint64_t g_holds, g_hold_min, g_hold_max, g_hold_total
+        w_point g_point[2][4]
     cdef struct w_edge_shm:
         uint32_t e_first, e_second, e_flags, e_gates
         uint64_t e_count
@@ -68,7 +73,7 @@ cdef extern from "witness/core/witness.h" nogil:
         char *t_name
         w_held_shm *t_held
     cdef struct w_process_shm:
-        uint32_t p_pid
+        uint32_t p_pid, p_cpu
         int64_t p_started_ns
         char *p_name
     cdef struct w_report_held:
@@ -131,7 +136,10 @@ cdef extern from "witness/core/witness.h" nogil:
     void w_report_flush(w_block *b)
     void w_report_misuse(w_block *b, const char *what, uint32_t c, uint64_t instance, uint32_t mode, void *address,
                          const char *detail)
+    sm_err w_contention_reset(w_block *b)
+    void w_contention_read(const w_block *b, uint32_t class_id, w_contention *out)
     uint32_t w_thread_sweep(w_block *b)
     void w_thread_title(w_block *b, const char *name)
+    void w_thread_seat(w_block *b, uint32_t cpu)
     sm_err w_hooking_init(w_hooking *k, w_block *b)
     void w_hooking_table(w_hooking *k, sm_hooks *out)

@@ -219,6 +219,15 @@ cdef class Watch:
             refuse(err)
         return id
 
+    def classes_named(self, str name not None, uint32_t subclass=0):
+        """The numbers of the classes of that name and subclass, of whatever kind."""
+        cdef w_block *b = self.need()
+        cdef bytes raw = name.encode("utf-8", "replace")[:W_NAME_BYTES - 1]
+        cdef uint32_t i
+        return [i for i in range(min(b.b_header.h_classes, b.b_max_classes))
+                if b.b_classes[i].c_subclass == subclass
+                and b.b_classes[i].c_name[:strnlen(b.b_classes[i].c_name, W_NAME_BYTES)] == raw]
+
     def declare(self, uint32_t first, uint32_t second):
         """first comes before second, from now on."""
         refuse(w_declare(self.need(), first, second))
@@ -297,6 +306,10 @@ cdef class Watch:
     def timing(self, bint value):
         self.need().b_header.h_stat = value
 
+    def reset(self):
+        """The figures of contention begin at zero again."""
+        refuse(w_contention_reset(self.need()))
+
     @property
     def closed(self):
         """Whether the block was left."""
@@ -310,6 +323,10 @@ cdef class Watch:
         """What tools call this process."""
         cdef bytes raw = name.encode("utf-8", "replace")
         w_thread_title(self.need(), raw)
+
+    def seat(self, uint32_t cpu):
+        """This process's slot in the arena."""
+        w_thread_seat(self.need(), cpu)
 
     def report(self, uint32_t place):
         """(tables, report) for the report at this place; see read_block."""

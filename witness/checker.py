@@ -19,12 +19,13 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from types import CodeType
+from typing import Any
 
 from shmalloc import Arena, _native
 from witness import _witness
 from witness.texts import report_text
 
-__all__ = ["Checker", "NotArmed", "WitnessError", "arm", "attached", "disarm"]
+__all__ = ["Checker", "NotArmed", "WitnessError", "arm", "attached", "disarm", "opened"]
 
 ENTRY = "witness.checker:attached"
 REGION = "witness"
@@ -105,21 +106,37 @@ class Checker:
 
     @property
     def timing(self) -> bool:
-        """Whether holds are timed (about 50 ns for each); waits always are."""
+        """Whether holds are timed (about 50 ns for each), in every process; waits for locks found taken always are."""
         return self._watch.timing
 
     @timing.setter
     def timing(self, value: bool) -> None:
         self._watch.timing = value
 
-    def class_id(self, name: str, kind: str = "mutex", *, subclass: int = 0, flags: int = 0) -> int:
-        """The number of a lock class, made if there is none. flags: of ``witness.flags``, when it is made."""
-        return self._watch.class_get(name, kind, subclass, flags)
+    def class_id(self, name: str, kind: str | None = None, *, subclass: int = 0, flags: int = 0) -> int:
+        """The number of a lock class, made if there is none.
+
+        Parameters: kind: None takes the one that has this name and subclass, of whatever kind, and makes a "mutex" if
+        there is none; flags: of ``witness.flags``, when it is made.
+        Raises: WitnessError: kind is None, and several have the name (.code "SM_MISMATCH").
+        """
+        if kind is None:
+            known = self._watch.classes_named(name, subclass)
+            if len(known) > 1:
+                kinds = " and ".join(repr(self._watch.lock_class(number)[1]) for number in known)
+                raise WitnessError(
+                    f"{name!r} is the name of {len(known)} lock classes, of the kinds {kinds}: say which, as in"
+                    f" class_id({name!r}, {self._watch.lock_class(known[0])[1]!r})",
+                    "SM_MISMATCH",
+                )
+            if known:
+                return known[0]
+        return self._watch.class_get(name, kind or "mutex", subclass, flags)
 
     def declare(self, *names: str | int) -> None:
-        """Say that these classes are taken in this order: names of mutexes, or class ids.
+        """Say that these classes are taken in this order: their names as for ``class_id``, or class ids.
 
-        Raises: WitnessError: the contrary is known already (.code "SM_DEADLOCK").
+        Raises: WitnessError: the contrary is known already (.code "SM_DEADLOCK"); a name stands for several kinds.
         """
         ids = [self._id(name) for name in names]
         for first, second in pairwise(ids):
@@ -135,6 +152,21 @@ class Checker:
     def bless(self, first: str | int, second: str | int) -> None:
         """Allow that these two classes are taken in both orders: it is recorded, and not complained of."""
         self._watch.bless(self._id(first), self._id(second))
+
+    def reset_statistics(self) -> None:
+        """Let the figures of contention (what `witness stat` shows) begin at zero, in every process, while they run.
+
+        Raises: WitnessError: whoever has the slow lock does not answer (.code "SM_STALLED"); nothing changed.
+        Concurrency: a wait or hold belongs to the time in which it ends.
+        """
+        try:
+            self._watch.reset()
+        except _witness.CoreError as error:
+            raise WitnessError(
+                f"the figures cannot be reset: {error.code}; a process that holds the witness's lock is stopped, let it"
+                " go on or end it, and try again",
+                error.code,
+            ) from error
 
     def sweep(self) -> int:
         """Report threads and processes that are gone with locks held; returns how many were gone."""
@@ -184,6 +216,17 @@ def attached(arena: Arena) -> None:
         _watch(arena, None, _to_stderr)
 
 
+def opened(arena: Arena) -> Checker:
+    """The Checker of an arena that was put under witness before, without putting it there for others.
+
+    Raises: WitnessError: it never was (.code "SM_NOT_FOUND").
+    """
+    attached(arena)
+    kept: Any = _native.companion_kept(arena, REGION)
+    checker: Checker = kept.checker
+    return checker
+
+
 def disarm(arena: Arena, *, everywhere: bool = True) -> None:
     """Stop watching in this process; everywhere: whoever attaches from now on is not armed either. The tables stay.
 
@@ -222,6 +265,8 @@ def _watch(arena: Arena, geometry: tuple[int, ...] | None, output: Callable[[str
             error.code,
         ) from error
     printer.watch = watch
+    if arena.cpu_id is not None:
+        watch.seat(arena.cpu_id)
     watch.title(os.path.basename(sys.argv[0] if sys.argv else "") or "python")
     kept = _Kept(watch, printer)
     _native.companion_keep(arena, REGION, kept)

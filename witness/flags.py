@@ -10,8 +10,9 @@ SLEEPABLE, RECURSABLE, DUPOK, SPIN, CORE, NORELEASE, MANY = 1, 2, 4, 8, 16, 32, 
 """Rules of a class: its holder may sleep; may take it again; may hold two of the class; must not sleep at all; it is
 the allocator's own; must not be given back. MANY is found out: more than one lock of the class was seen."""
 
-TRY, QUIET, CONTENDED = 1, 2, 4
-"""Of a call: it does not wait, so the order is not checked; no stack may be taken now; the lock was found taken."""
+TRY, QUIET, CONTENDED, UNSURE = 1, 2, 4, 8
+"""Of a call: it does not wait, so the order is not checked; no stack may be taken now; the lock was found taken,
+and no before() said so; before() of a lock that may be free, so that it is no contention and no wait to be measured."""
 
 DECLARED, REVERSED = 2, 4
 """Of an edge: a table says so; it is against the order."""

@@ -4,6 +4,7 @@
 # without telling that it was waited for; the order is checked in any case.
 
 from _thread import RLock as _plain_rlock
+from _thread import TIMEOUT_MAX
 from _thread import allocate_lock as plain_lock
 from os import getpid, register_at_fork
 
@@ -63,9 +64,9 @@ cdef class ForeignLock:
             if got:
                 self.entered(W_TRY)
             return got
-        if timeout != -1 and timeout < 0:
+        if timeout != -1 and not 0 < timeout <= TIMEOUT_MAX:
             return self.take(True, timeout) # its error is the interpreter's
-        if timeout == -1 and self.take(False): # any other timeout is the interpreter's to judge
+        if self.take(False):
             self.entered(0)
             return True
         if b != NULL:
@@ -142,7 +143,7 @@ cdef class WatchedRLock(ForeignLock):
 
     def _acquire_restore(self, state):
         if self.watch.b != NULL:
-            w_before_acquire(self.watch.b, self.c, foreign_base | self.number, W_EXCLUSIVE, 0, NULL)
+            w_before_acquire(self.watch.b, self.c, foreign_base | self.number, W_EXCLUSIVE, W_UNSURE, NULL)
         self.inner._acquire_restore(state)
         for _ in range(state[0]):
             self.entered(0)

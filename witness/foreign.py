@@ -102,7 +102,8 @@ def _watch_semaphores(watch: _witness.Watch, classes: _Classes) -> None:
         if number is None:
             return acquire(self, blocking, timeout)
         if blocking:
-            watch.before(number, id(self))
+            # Whether it is taken is known to the semaphore alone; its value says so but for the last moment.
+            watch.before(number, id(self), 0, flags.UNSURE if self._value else 0)
         got = False
         try:
             got = acquire(self, blocking, timeout)

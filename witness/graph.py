@@ -5,13 +5,15 @@ Works on a live arena, a read-only attachment, and a dump (``Arena.attach_file``
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from shmalloc import Arena, _native
 from witness import _witness, flags
 from witness.record import (
     VERSION,
+    ContentionPoint,
     Edge,
     Frame,
     Graph,
@@ -51,24 +53,34 @@ def read_graph(arena: Arena, *, program: str | None = None) -> Graph:
     raw = _native.region_bytes(arena, "witness")
     if raw is None:
         raise NoGraph(f"the arena {arena.name!r} was never under witness; put it there with witness.arm(arena)")
-    return graph_of_block(raw, program=program, source=f"the arena {arena.name!r}")
+    slots: dict[int, int | None] = {}
+    for cpu in arena.cpus():
+        slots[cpu.pid] = None if cpu.pid in slots else cpu.id  # which of several it was is not recorded
+    return graph_of_block(raw, program=program, source=f"the arena {arena.name!r}", cpus=slots)
 
 
-def graph_of_block(block: Any, *, program: str | None = None, source: str = "the block") -> Graph:
-    """The same from the bytes of a block. Raises: NoGraph."""
+def graph_of_block(
+    block: Any,
+    *,
+    program: str | None = None,
+    source: str = "the block",
+    cpus: Mapping[int, int | None] = MappingProxyType({}),
+) -> Graph:
+    """The same from the bytes of a block; cpus: slots in the arena by pid, of processes that live. Raises: NoGraph."""
     try:
         tables = _witness.read_block(block)
     except _witness.CoreError as error:
         raise NoGraph(f"{source} carries no lock-order graph that this version reads: {error.code}") from error
     if program is None:
         program = os.path.basename(sys.argv[0]) if sys.argv else ""
-    return _Reader(tables).graph(program)
+    return _Reader(tables, cpus).graph(program)
 
 
 class _Reader:
-    def __init__(self, tables: dict[str, Any]) -> None:
+    def __init__(self, tables: dict[str, Any], cpus: Mapping[int, int | None]) -> None:
         self.tables = tables
-        self.names = {pid: name for pid, name, _ in tables["processes"]}
+        self.names = {pid: name for pid, name, _, _ in tables["processes"]}
+        self.cpus = {pid: cpu - 1 for pid, _, _, cpu in tables["processes"] if cpu} | dict(cpus)
         self.count = len(tables["classes"])
 
     def graph(self, program: str) -> Graph:
@@ -80,7 +92,7 @@ class _Reader:
         return Graph(
             version=VERSION,
             program=program,
-            processes=tuple(Process(pid=p, name=name, started_ns=at) for p, name, at in self.tables["processes"]),
+            processes=tuple(Process(pid=p, name=name, started_ns=at) for p, name, at, _ in self.tables["processes"]),
             classes=tuple(self.lock_class(place, row) for place, row in enumerate(self.tables["classes"])),
             edges=tuple(self.edge(place, row) for place, row in live if not row[3] & flags.REVERSED),
             reversals=tuple(self.reversal(place, row) for place, row in reports if row[0] < len(_KINDS)),
@@ -99,6 +111,7 @@ class _Reader:
             pid=pid,
             process=self.names.get(pid, ""),
             thread=thread,
+            cpu=self.cpus.get(pid),
             stack=_stack(stack),
             mode=_MODES[mode % 3],
             tid=who & 0xFFFFFFFF,
@@ -106,7 +119,7 @@ class _Reader:
         )
 
     def lock_class(self, place: int, row: Any) -> LockClassRecord:
-        name, kind, subclass, rules, site, acquires, contended, wait, hold = row
+        name, kind, subclass, rules, site, acquires, contended, wait, hold, (waiters, holders) = row
         frames = _stack(site)
         return LockClassRecord(
             id=place,
@@ -118,8 +131,10 @@ class _Reader:
             dup_ok=bool(rules & flags.DUPOK),
             acquires=acquires,
             contended=contended,
-            wait=Span(*wait[1:]),
-            hold=Span(*hold[1:]),
+            wait=_span(wait),
+            hold=_span(hold),
+            points=_points(waiters),
+            holders=_points(holders),
         )
 
     def edge(self, place: int, row: Any) -> Edge:
@@ -216,6 +231,16 @@ class _Reader:
                 holders=holders,
                 since_ns=since,
             )
+
+
+def _span(row: tuple[int, int, int, int]) -> Span:
+    times, least, most, total = row
+    return Span(least, most, total, times) if times else Span()
+
+
+def _points(rows: Iterable[tuple[tuple[str, int, str], int]]) -> tuple[ContentionPoint, ...]:
+    points = (ContentionPoint(Frame(*frame), count) for frame, count in rows)
+    return tuple(sorted(points, key=lambda point: -point.count))
 
 
 def _stack(rows: Iterable[tuple[str, int, str]]) -> Stack:

@@ -7,7 +7,6 @@ cdef str text(const char *raw, size_t room):
 
 cdef tuple stack_row(w_block *b, uint32_t id):
     cdef w_stack_shm *s
-    cdef w_frame_shm *f
     cdef uint32_t i, frame
     cdef list out = []
     if id == 0 or id > b.b_max_stacks or id > b.b_header.h_stacks:
@@ -17,17 +16,34 @@ cdef tuple stack_row(w_block *b, uint32_t id):
         frame = s.s_frame[i]
         if frame == 0 or frame > b.b_max_frames:
             break
-        f = &b.b_frames[frame - 1]
-        out.append((text(f.f_file, W_FILE_BYTES), f.f_line, text(f.f_function, W_FUNCTION_BYTES)))
+        out.append(frame_row(b, frame))
+    return tuple(out)
+
+
+cdef tuple frame_row(w_block *b, uint32_t id):
+    cdef w_frame_shm *f = &b.b_frames[id - 1]
+    return text(f.f_file, W_FILE_BYTES), f.f_line, text(f.f_function, W_FUNCTION_BYTES)
+
+
+cdef tuple point_rows(w_block *b, const w_contention *g, int side):
+    cdef uint32_t i, frame
+    cdef list out = []
+    for i in range(W_POINTS):
+        frame = g.g_point[side][i].p_frame
+        if frame != 0 and frame <= b.b_max_frames and frame <= b.b_header.h_frames:
+            out.append((frame_row(b, frame), g.g_point[side][i].p_count))
     return tuple(out)
 
 
 cdef tuple class_row(w_block *b, uint32_t i):
     cdef w_class_shm *c = &b.b_classes[i]
+    cdef w_contention g
+    w_contention_read(b, i, &g)
     return (text(c.c_name, W_NAME_BYTES), text(c.c_kind, W_KIND_BYTES), c.c_subclass, c.c_flags,
-            stack_row(b, c.c_site), c.c_acquires, c.c_contended,
-            (c.c_waits, c.c_wait_min, c.c_wait_max, c.c_wait_total),
-            (c.c_holds, c.c_hold_min, c.c_hold_max, c.c_hold_total))
+            stack_row(b, c.c_site), g.g_acquires, g.g_contended,
+            (g.g_waits, g.g_wait_min, g.g_wait_max, g.g_wait_total),
+            (g.g_holds, g.g_hold_min, g.g_hold_max, g.g_hold_total),
+            (point_rows(b, &g, 0), point_rows(b, &g, 1)))
 
 
 cdef tuple edge_row(w_block *b, uint32_t i):
@@ -67,7 +83,8 @@ cdef tuple thread_row(w_block *b, uint32_t i):
 def read_block(memory):
     """Every table of a block as plain tuples, from a copy of its bytes or from live memory.
 
-    Returns: dict of watch, off_reason, created_ns, missed, lost and the lists classes, edges, reports, threads (of who
+    Returns: dict of watch, off_reason, created_ns, reset_ns (of the figures, 0: never), timing, missed, lost and the
+    lists classes, edges, reports, threads (of who
     holds or waits, with everything it holds) and processes.
     Raises: CoreError: it is no block, of another version, or damaged.
     """
@@ -80,12 +97,14 @@ def read_block(memory):
     try:
         return {
             "watch": b.b_header.h_watch, "off_reason": b.b_header.h_off_reason,
-            "created_ns": b.b_header.h_created_ns, "missed": b.b_header.h_missed, "lost": b.b_header.h_lost,
+            "created_ns": b.b_header.h_created_ns, "reset_ns": b.b_header.h_reset_ns,
+            "timing": b.b_header.h_stat != 0, "missed": b.b_header.h_missed, "lost": b.b_header.h_lost,
             "classes": [class_row(b, i) for i in range(min(b.b_header.h_classes, b.b_max_classes))],
             "edges": [edge_row(b, i) for i in range(min(b.b_header.h_edges, b.b_max_edges))],
             "reports": [report_row(b, i) for i in range(min(b.b_header.h_reports, b.b_max_reports))],
             "threads": [thread_row(b, i) for i in range(b.b_max_threads) if b.b_threads[i].t_owner != 0],
-            "processes": [(b.b_processes[i].p_pid, text(b.b_processes[i].p_name, 48), b.b_processes[i].p_started_ns)
+            "processes": [(b.b_processes[i].p_pid, text(b.b_processes[i].p_name, 48), b.b_processes[i].p_started_ns,
+                           b.b_processes[i].p_cpu)
                           for i in range(b.b_max_processes) if b.b_processes[i].p_pid != 0],
         }
     finally:

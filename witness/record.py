@@ -68,15 +68,24 @@ Stack = tuple[Frame, ...]
 
 
 class Span(msgspec.Struct, frozen=True):
-    """Durations of one kind, in nanoseconds: the shortest, the longest and their sum. All 0 where none was measured."""
+    """Durations of one kind, in nanoseconds: the shortest, the longest, their sum, and how many there were.
+
+    All 0 where none was measured.
+    """
 
     min_ns: int = 0
     max_ns: int = 0
     total_ns: int = 0
+    times: int = 0
+
+    @property
+    def avg_ns(self) -> float:
+        """The average, 0 where none was measured."""
+        return self.total_ns / self.times if self.times else 0.0
 
 
 class ContentionPoint(msgspec.Struct, frozen=True):
-    """A place where a thread had to wait for a lock of the class, and how often."""
+    """A place where a thread had to wait for a lock of the class, or where the one it waited for took it; how often."""
 
     site: Frame
     count: int
@@ -87,8 +96,10 @@ class LockClassRecord(msgspec.Struct, frozen=True):
 
     `site` is where locks of the class are made. `sleepable`: a holder may sleep. `recursive`: a holder may take it
     again.
-    `dup_ok`: two different locks of the class may be held at once. `wait` is what waiters waited, `hold` what holders
-    held; `points` are the places that had to wait most, the most frequent first.
+    `dup_ok`: two different locks of the class may be held at once. `contended` counts how often one was found taken;
+    `wait` is what those waited that then got it, `hold` what holders held while that was timed. `points` are places
+    that had to wait, `holders` those where a lock was taken that others then waited for, the most frequent first; the
+    first four of each are counted.
     """
 
     id: int
@@ -103,6 +114,7 @@ class LockClassRecord(msgspec.Struct, frozen=True):
     wait: Span = Span()
     hold: Span = Span()
     points: tuple[ContentionPoint, ...] = ()
+    holders: tuple[ContentionPoint, ...] = ()
 
 
 class Side(msgspec.Struct, frozen=True):

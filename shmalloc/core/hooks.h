@@ -80,12 +80,15 @@ enum sm_hook_lock_kind { SM_LOCK_MUTEX = 1, SM_LOCK_RWLOCK, SM_LOCK_SX, SM_LOCK_
 #define SM_LN_READS 2u     /* as a reader */
 #define SM_LN_RECURSIVE 4u /* its owner may take it again */
 
-struct sm_userlock_face { /* what is constant about a user's lock as long as it lives */
+struct sm_userlock_face { /* what is constant about a user's lock as long as it lives, as one handle has it */
     uint32_t f_id, f_gen; /* the same lock as long as both are the same */
     uint32_t f_kind;      /* enum sm_hook_lock_kind */
     uint32_t f_flags;     /* SM_LN_RECURSIVE */
     uint32_t f_permits;   /* of a semaphore */
     const char *f_name;   /* 32 bytes of shared memory, NUL-padded */
+    const char *f_type;   /* NULL, or what the user calls locks of this kind, at most 31 bytes and a NUL */
+    uint32_t f_subclass;  /* of locks of a type, which the user takes one in another */
+    uint32_t f_role;      /* tells roles of one lock apart: 0 without a type, a digest of type and subclass */
 };
 
 /* Bits of the mask: which hooks are armed. */

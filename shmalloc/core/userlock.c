@@ -14,11 +14,18 @@
 #include "cpu.h"
 #include "userlock_impl.h"
 
+/* `stepped`, a constant wherever these are inlined: with crash points, see sm_ul_special. */
+static inline __attribute__((always_inline)) void step(const struct sm_userlock *l, bool stepped, uint32_t which) {
+    if (stepped) {
+        sm_crash_point(l->l_arena, which);
+    }
+}
+
 static inline enum sm_err acquired(uint64_t word) {
     return sm_unlikely(word & SM_UL_DIED) ? SM_OWNER_DIED : SM_OK;
 }
 
-static enum sm_err take_alone(struct sm_userlock *l) {
+static inline __attribute__((always_inline)) enum sm_err take_alone(struct sm_userlock *l, bool stepped) {
     struct sm_userlock_shm *s = l->l_shm;
     uint64_t self = sm_ul_self(l->l_arena), w = sm_load_rlx(&s->ul_word);
     do {
@@ -34,14 +41,15 @@ static enum sm_err take_alone(struct sm_userlock *l) {
         }
         /* Acquires what the last owner wrote; pairs with the store in give_alone. */
     } while (sm_unlikely(!sm_cas(&s->ul_word, &w, self | w)));
-    sm_crash_point(l->l_arena, SM_STEP_UL_TAKEN);
+    step(l, stepped, SM_STEP_UL_TAKEN);
     sm_store_rlx(&s->ul_depth, 1);
     sm_bump(&s->ul_acquires, 1);
-    sm_crash_point(l->l_arena, SM_STEP_UL_OWNED);
+    step(l, stepped, SM_STEP_UL_OWNED);
     return acquired(w);
 }
 
-static enum sm_err take_counted(struct sm_userlock *l, bool patient) {
+static inline __attribute__((always_inline)) enum sm_err take_counted(struct sm_userlock *l, bool patient,
+                                                                      bool stepped) {
     struct sm_userlock_shm *s = l->l_shm;
     struct sm_userlock_hold_shm *cell = sm_ul_cell(l);
     uint64_t w = sm_load_rlx(&s->ul_word);
@@ -57,20 +65,25 @@ static enum sm_err take_counted(struct sm_userlock *l, bool patient) {
             return SM_BUSY; /* writers first; who reads already may read again, or it would wait for itself */
         }
     } while (!sm_cas(&s->ul_word, &w, w + SM_UL_COUNT_ONE));
-    sm_crash_point(l->l_arena, SM_STEP_UL_COUNTED);
+    step(l, stepped, SM_STEP_UL_COUNTED);
     sm_store_rlx(&cell->uh_shared, sm_load_rlx(&cell->uh_shared) + 1);
     (void)sm_add_rlx(&s->ul_acquires, 1);
-    sm_crash_point(l->l_arena, SM_STEP_UL_SHARED);
+    step(l, stepped, SM_STEP_UL_SHARED);
     return acquired(w);
 }
 
-enum sm_err sm_ul_try(struct sm_userlock *l, enum sm_userlock_mode mode, bool patient) {
+static inline __attribute__((always_inline)) enum sm_err take(struct sm_userlock *l, enum sm_userlock_mode mode,
+                                                              bool patient, bool stepped) {
     enum sm_err err = sm_ul_enter(l);
     if (sm_likely(err == SM_OK)) {
-        err = sm_ul_counts(l, mode) ? take_counted(l, patient) : take_alone(l);
+        err = sm_ul_counts(l, mode) ? take_counted(l, patient, stepped) : take_alone(l, stepped);
         sm_op_leave(l->l_arena);
     }
     return err;
+}
+
+enum sm_err sm_ul_try(struct sm_userlock *l, enum sm_userlock_mode mode, bool patient) {
+    return take(l, mode, patient, true);
 }
 
 /* A dead owner keeps nobody out, not even those who will not wait. */
@@ -92,20 +105,30 @@ enum sm_err sm_ul_acquire_busy(struct sm_userlock *l, enum sm_userlock_mode mode
     return SM_BUSY;
 }
 
-enum sm_err sm_userlock_acquire(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns) {
-    if (sm_unlikely(l->l_kind == SM_UL_CONDITION)) {
+static __attribute__((noinline)) enum sm_err acquire_special(struct sm_userlock *l, enum sm_userlock_mode mode,
+                                                             int64_t timeout_ns, void *caller) {
+    if (sm_unlikely(l->l_untakable)) {
         return SM_INVALID;
     }
-    if (sm_unlikely(sm_ul_watched(l))) {
-        return sm_ul_acquire_watched(l, mode, timeout_ns, __builtin_return_address(0));
+    bool stepped = (l->l_arena->a_hooks.h_mask & SM_HOOK_CRASH) != 0;
+    enum sm_err err = sm_unlikely(stepped) ? sm_ul_try(l, mode, false) : take(l, mode, false, false);
+    if (sm_likely(sm_ul_watched(l))) {
+        return sm_ul_acquired_watched(l, mode, timeout_ns, err, caller);
     }
-    enum sm_err err = sm_ul_try(l, mode, false);
+    return err != SM_BUSY ? err : sm_ul_acquire_busy(l, mode, timeout_ns);
+}
+
+enum sm_err sm_userlock_acquire(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns) {
+    if (sm_unlikely(sm_ul_special(l))) {
+        return acquire_special(l, mode, timeout_ns, __builtin_return_address(0));
+    }
+    enum sm_err err = take(l, mode, false, false);
     return sm_likely(err != SM_BUSY) ? err : sm_ul_acquire_busy(l, mode, timeout_ns);
 }
 
 /* Sequentially consistent, like the waiters' counting: either the loads in sm_ul_wake_next see a waiter, or its next
  * attempt sees the free word. */
-static enum sm_err give_alone(struct sm_userlock *l, bool *wake) {
+static inline __attribute__((always_inline)) enum sm_err give_alone(struct sm_userlock *l, bool *wake, bool stepped) {
     struct sm_userlock_shm *s = l->l_shm;
     uint64_t w = sm_load_rlx(&s->ul_word);
     if (sm_unlikely(sm_ul_who(w) != sm_ul_self(l->l_arena))) {
@@ -117,12 +140,12 @@ static enum sm_err give_alone(struct sm_userlock *l, bool *wake) {
         return SM_OK;
     }
     sm_store_seq(&s->ul_word, w & SM_UL_DIED); /* an owned word is its owner's alone to change */
-    sm_crash_point(l->l_arena, SM_STEP_UL_FREED);
+    step(l, stepped, SM_STEP_UL_FREED);
     *wake = true;
     return SM_OK;
 }
 
-static enum sm_err give_counted(struct sm_userlock *l, bool *wake) {
+static inline __attribute__((always_inline)) enum sm_err give_counted(struct sm_userlock *l, bool *wake, bool stepped) {
     struct sm_userlock_shm *s = l->l_shm;
     struct sm_userlock_hold_shm *cell = sm_ul_cell(l);
     uint32_t mine = sm_load_rlx(&cell->uh_shared);
@@ -130,20 +153,21 @@ static enum sm_err give_counted(struct sm_userlock *l, bool *wake) {
         return SM_NOT_OWNER;
     }
     sm_store_rlx(&cell->uh_shared, mine - 1);
-    sm_crash_point(l->l_arena, SM_STEP_UL_CELL_DOWN);
+    step(l, stepped, SM_STEP_UL_CELL_DOWN);
     uint64_t w = __atomic_sub_fetch(&s->ul_word, SM_UL_COUNT_ONE, __ATOMIC_SEQ_CST); /* see give_alone */
-    sm_crash_point(l->l_arena, SM_STEP_UL_DOWN);
+    step(l, stepped, SM_STEP_UL_DOWN);
     *wake = l->l_kind == SM_UL_SEMAPHORE || SM_UL_COUNT(w) == 0;
     return SM_OK;
 }
 
-static inline __attribute__((always_inline)) enum sm_err give(struct sm_userlock *l, enum sm_userlock_mode mode) {
+static inline __attribute__((always_inline)) enum sm_err give(struct sm_userlock *l, enum sm_userlock_mode mode,
+                                                              bool stepped) {
     bool wake = false;
     enum sm_err err = sm_ul_enter(l);
     if (sm_unlikely(err != SM_OK)) {
         return err;
     }
-    err = sm_ul_counts(l, mode) ? give_counted(l, &wake) : give_alone(l, &wake);
+    err = sm_ul_counts(l, mode) ? give_counted(l, &wake, stepped) : give_alone(l, &wake, stepped);
     sm_op_leave(l->l_arena);
     if (wake) {
         sm_ul_wake_next(l);
@@ -152,17 +176,24 @@ static inline __attribute__((always_inline)) enum sm_err give(struct sm_userlock
 }
 
 enum sm_err sm_ul_give(struct sm_userlock *l, enum sm_userlock_mode mode) {
-    return give(l, mode);
+    return give(l, mode, true);
+}
+
+static __attribute__((noinline)) enum sm_err release_special(struct sm_userlock *l, enum sm_userlock_mode mode,
+                                                             void *caller) {
+    if (sm_unlikely(l->l_untakable)) {
+        return SM_INVALID;
+    }
+    bool stepped = (l->l_arena->a_hooks.h_mask & SM_HOOK_CRASH) != 0;
+    enum sm_err err = sm_unlikely(stepped) ? sm_ul_give(l, mode) : give(l, mode, false);
+    return sm_ul_watched(l) ? sm_ul_released_watched(l, mode, err, caller) : err;
 }
 
 enum sm_err sm_userlock_release(struct sm_userlock *l, enum sm_userlock_mode mode) {
-    if (sm_unlikely(l->l_kind == SM_UL_CONDITION)) {
-        return SM_INVALID;
+    if (sm_unlikely(sm_ul_special(l))) {
+        return release_special(l, mode, __builtin_return_address(0));
     }
-    if (sm_unlikely(sm_ul_watched(l))) {
-        return sm_ul_release_watched(l, mode, __builtin_return_address(0));
-    }
-    return give(l, mode);
+    return give(l, mode, false);
 }
 
 enum sm_err sm_userlock_repaired(struct sm_userlock *l) {

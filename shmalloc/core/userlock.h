@@ -27,6 +27,9 @@ struct sm_userlock_params {
 enum sm_err sm_userlock_create(struct sm_arena *a, const struct sm_userlock_params *p, struct sm_userlock **out);
 /* SM_NOT_FOUND; SM_MISMATCH when it is of another kind or was made with other parameters. */
 enum sm_err sm_userlock_open(struct sm_arena *a, const struct sm_userlock_params *p, struct sm_userlock **out);
+/* What a lock checker is to take this handle's lock for: one of the locks of `type`, in the order of subclasses. A matter
+ * of the handle alone: whoever opens the lock says the same. SM_INVALID: no type, or a condition. SM_NAME_TOO_LONG. */
+enum sm_err sm_userlock_role(struct sm_userlock *l, const char *type, uint32_t subclass);
 void sm_userlock_close(struct sm_userlock *l);
 enum sm_err sm_userlock_destroy(struct sm_userlock *l); /* SM_BUSY: somebody holds it, or waits */
 

@@ -12,8 +12,10 @@ struct sm_userlock {
     struct sm_userlock *l_mutex;          /* of a condition: its own handle */
     uint64_t l_op;
     uint32_t l_id, l_gen, l_kind;
+    uint32_t l_untakable; /* 1: a condition */
     bool l_recursive;
     struct sm_userlock_face l_face; /* what a watcher is told */
+    char l_type[SM_NAME_BYTES];     /* l_face.f_type, if it has one */
 };
 
 enum sm_userlock_step {
@@ -88,12 +90,31 @@ enum sm_err sm_ul_try(struct sm_userlock *l, enum sm_userlock_mode mode, bool pa
 enum sm_err sm_ul_acquire_busy(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns);
 enum sm_err sm_ul_give(struct sm_userlock *l, enum sm_userlock_mode mode);
 
-/* A lock checker listens (userlock_watch.c). One test of a word that every operation reads anyway. */
+/* A lock checker listens (userlock_watch.c). */
 static inline bool sm_ul_watched(const struct sm_userlock *l) {
     return (l->l_arena->a_hooks.h_mask & SM_HOOK_USERLOCK) != 0;
 }
-enum sm_err sm_ul_acquire_watched(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns, void *caller);
-enum sm_err sm_ul_release_watched(struct sm_userlock *l, enum sm_userlock_mode mode, void *caller);
+/* Taking and giving back is not the plain case: the lock cannot be taken, a lock checker listens, or the steps are crash
+ * points. One branch for all of it, where the first alone would need one; the plain case then has no crash points.
+ * SM_NO_USERLOCK_HOOKS is for the benchmark of what this costs with no hooks set, and for nothing else. */
+static inline bool sm_ul_special(const struct sm_userlock *l) {
+#ifdef SM_NO_USERLOCK_HOOKS
+    return l->l_untakable != 0;
+#else
+    return ((l->l_arena->a_hooks.h_mask & (SM_HOOK_USERLOCK | SM_HOOK_CRASH)) | l->l_untakable) != 0;
+#endif
+}
+static inline void sm_ul_tell(const struct sm_userlock *l, enum sm_userlock_event event, uint32_t flags,
+                              enum sm_err err, void *caller) {
+    const struct sm_armed_hooks *k = &l->l_arena->a_hooks;
+    if (sm_likely(k->h_mask & SM_HOOK_USERLOCK)) { /* a wait in between may have disarmed it */
+        k->h_userlock(k->h_userlock_ctx, &l->l_face, event, flags, caller, err);
+    }
+}
+/* The rest of a watched call, after its first attempt. */
+enum sm_err sm_ul_acquired_watched(struct sm_userlock *l, enum sm_userlock_mode mode, int64_t timeout_ns,
+                                   enum sm_err err, void *caller);
+enum sm_err sm_ul_released_watched(struct sm_userlock *l, enum sm_userlock_mode mode, enum sm_err err, void *caller);
 void sm_ul_turned_watched(struct sm_userlock *l, bool up, enum sm_err err, void *caller);
 void sm_ul_destroyed_watched(struct sm_userlock *l);
 /* Waits between attempts. */

@@ -67,6 +67,7 @@ static struct sm_userlock *handle_new(struct sm_arena *a, uint32_t id, uint32_t 
             .l_id = id,
             .l_gen = gen,
             .l_kind = sm_load_rlx(&s->ul_kind),
+            .l_untakable = sm_load_rlx(&s->ul_kind) == SM_UL_CONDITION,
             .l_recursive = (sm_load_rlx(&s->ul_flags) & SM_UL_RECURSIVE) != 0,
         };
         l->l_face = (struct sm_userlock_face){
@@ -164,6 +165,31 @@ static enum sm_err lock_make(struct sm_arena *a, const struct sm_userlock_params
     return SM_OK;
 }
 
+enum sm_err sm_userlock_role(struct sm_userlock *l, const char *type, uint32_t subclass) {
+    uint32_t digest = 2166136261u; /* FNV-1a */
+    if (type == NULL || type[0] == 0 || l->l_untakable) {
+        return SM_INVALID;
+    }
+    if (strnlen(type, SM_NAME_BYTES) == SM_NAME_BYTES) {
+        return SM_NAME_TOO_LONG;
+    }
+    for (const char *c = type; *c != 0; c++) {
+        digest = (digest ^ (uint8_t)*c) * 16777619u;
+    }
+    digest = (digest ^ subclass) * 16777619u;
+    memmove(l->l_type, type, strlen(type) + 1);
+    l->l_face.f_type = l->l_type;
+    l->l_face.f_subclass = subclass;
+    l->l_face.f_role = digest | 1;
+    return SM_OK;
+}
+
+/* A condition gives its mutex back, and takes it, in the role that its user's handle has. */
+static enum sm_err handle_role(struct sm_userlock *l, const struct sm_userlock_params *p) {
+    const struct sm_userlock_face *f = p->up_mutex ? &p->up_mutex->l_face : NULL;
+    return f != NULL && f->f_type != NULL ? sm_userlock_role(l->l_mutex, f->f_type, f->f_subclass) : SM_OK;
+}
+
 enum sm_err sm_userlock_create(struct sm_arena *a, const struct sm_userlock_params *p, struct sm_userlock **out) {
     uint32_t id = 0, gen = 0;
     enum sm_err err = params_check(a, p, true);
@@ -177,7 +203,10 @@ enum sm_err sm_userlock_create(struct sm_arena *a, const struct sm_userlock_para
         err = lock_find(a, p->up_name, &id, &gen) ? SM_EXISTS : lock_make(a, p, &id, &gen);
         sm_admin_leave(a);
     }
-    return err == SM_OK ? handle_make(a, id, gen, out) : err;
+    if (err == SM_OK && (err = handle_make(a, id, gen, out)) == SM_OK) {
+        err = handle_role(*out, p);
+    }
+    return err;
 }
 
 static bool same(const struct sm_userlock *l, const struct sm_userlock_params *p) {
@@ -204,7 +233,7 @@ enum sm_err sm_userlock_open(struct sm_arena *a, const struct sm_userlock_params
         return SM_MISMATCH;
     }
     *out = l;
-    return SM_OK;
+    return handle_role(l, p);
 }
 
 void sm_userlock_close(struct sm_userlock *l) {

@@ -10,6 +10,8 @@ cdef class UserLock:
     cdef sm_userlock *l
     cdef Attachment at
     cdef str name_
+    cdef str type_
+    cdef uint32_t subclass_
     cdef object __weakref__
 
     def __init__(self):
@@ -22,12 +24,22 @@ cdef class UserLock:
         return f"<shmalloc.{type(self).__name__} {self.name_!r} of arena {self.at.name_!r}>"
 
     def __reduce__(self):
-        return FACE["reopen_lock"], (self.at.name_, self.at.uuid, self.name_)
+        return FACE["reopen_lock"], (self.at.name_, self.at.uuid, self.name_, self.type_, self.subclass_)
 
     @property
     def name(self):
         """The lock's name."""
         return self.name_
+
+    @property
+    def lock_type(self):
+        """What a lock checker takes it for, with all locks of this type; None: it is one of its own."""
+        return self.type_
+
+    @property
+    def subclass(self):
+        """Its place among the locks of its type that are taken one in another."""
+        return self.subclass_
 
     @property
     def arena(self):
@@ -329,7 +341,24 @@ cdef class Condition(UserLock):
         lock_give(self.mutex_, SM_EXCLUSIVE)
 
 
-def lock_open(Attachment at not None, str kind, name, bint recursive=False, value=None, Mutex mutex=None):
+cdef int lock_cast(UserLock lock, lock_type, subclass) except -1:
+    """The role of this handle's lock for a lock checker."""
+    cdef uint64_t number = count_of("subclass", subclass, 0)
+    if lock_type is None:
+        if number != 0:
+            refuse("subclass", subclass, "0 without a lock_type: a lock that is a type of its own is taken in no other")
+        return 0
+    cdef bytes raw = name_of("lock_type", lock_type, SM_NAME_BYTES - 1)
+    cdef sm_err err = sm_userlock_role(lock.l, raw, <uint32_t>min(number, <uint64_t>0xffffffff))
+    if err != SM_OK:
+        lock_fail(lock, err, 0, True)
+    lock.type_ = lock_type
+    lock.subclass_ = <uint32_t>number
+    return 0
+
+
+def lock_open(Attachment at not None, str kind, name, bint recursive=False, value=None, Mutex mutex=None,
+              lock_type=None, subclass=0):
     """Open the lock, creating it if there is none of this name. Returns: the face's class of that kind."""
     cdef bytes raw = name_of("name", name, SM_NAME_BYTES - 1)
     cdef sm_userlock_params p
@@ -375,16 +404,18 @@ def lock_open(Attachment at not None, str kind, name, bint recursive=False, valu
     out.l = l
     if mutex is not None:
         (<Condition>out).mutex_ = mutex
+    else:
+        lock_cast(out, lock_type, subclass)
     return out
 
 
-def lock_reopen(Attachment at not None, str name):
+def lock_reopen(Attachment at not None, str name, lock_type=None, subclass=0):
     """Open the lock of this name as it is. Returns: the face's class of its kind."""
     figures = lock_named(at, name)
     if figures is None:
         fail(at, SM_NOT_FOUND, {"subject": "lock", "name": name})
     mutex = lock_reopen(at, figures.mutex) if figures.kind == "condition" else None
-    return lock_open(at, figures.kind, name, figures.recursive, None, mutex)
+    return lock_open(at, figures.kind, name, figures.recursive, None, mutex, lock_type, subclass)
 
 
 cdef object lock_figures(Attachment at, uint32_t id):

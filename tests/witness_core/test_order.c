@@ -235,3 +235,40 @@ TEST_BARE(a_thousand_types_are_checked_like_two) {
     EXPECT_EQ(last_report(b)->r_cycles, W_CYCLE); /* its beginning */
     fixture_end(&f);
 }
+
+TEST_BARE(an_order_counts_every_taking_of_whatever_kind_and_a_declared_one_begins_at_none) {
+    struct fixture f = fixture_of(NULL);
+    struct w_block *b = f.f_block;
+    uint32_t p = class_named(b, "p", 0), q = class_named(b, "q", 0), r = class_named(b, "r", 0);
+    nest(b, p, R, q, R);
+    EXPECT_EQ(b->b_edges[0].e_count, 1);
+    nest(b, p, X, q, R);
+    nest(b, p, R, q, X);
+    EXPECT_EQ(b->b_edges[0].e_count, 3);
+    EXPECT_OK(w_declare(b, q, r));
+    EXPECT_EQ(b->b_edges[1].e_count, 0);
+    pair(b, q, r);
+    EXPECT_EQ(b->b_edges[1].e_count, 1);
+    EXPECT_EQ(b->b_header->h_edges, 2);
+    fixture_end(&f);
+}
+
+TEST_BARE(an_order_that_closes_what_was_reached_already_leaves_the_closure_as_it_was) {
+    struct fixture f = fixture_of(NULL);
+    struct w_block *b = f.f_block;
+    uint32_t p = class_named(b, "p", 0), q = class_named(b, "q", 0), r = class_named(b, "r", 0), s;
+    pair(b, p, q);
+    pair(b, q, r);
+    uint32_t before = *w_cell(b, p, r);
+    EXPECT_EQ(before & (W_PARENT | W_ANCESTOR), W_ANCESTOR);
+    pair(b, p, r); /* a short cut */
+    EXPECT_EQ(*w_cell(b, p, r) & (W_PARENT | W_ANCESTOR), W_PARENT | W_ANCESTOR);
+    EXPECT_EQ(*w_cell(b, r, p) & (W_CHILD | W_DESCENDANT), W_CHILD | W_DESCENDANT);
+    s = class_named(b, "s", 0);
+    pair(b, r, s); /* what comes after is reached by all */
+    EXPECT_TRUE(*w_cell(b, p, s) & W_ANCESTOR);
+    pair(b, s, p);
+    EXPECT_EQ(reports(b), 1);
+    EXPECT_EQ(last_report(b)->r_cycles, 3);
+    fixture_end(&f);
+}

@@ -6,6 +6,7 @@ them (it cannot meet itself), or if all of its locks are taken by readers that l
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,7 +14,7 @@ from witness.analysis.ordergraph import OrderGraph
 
 __all__ = ["Judgement", "judge", "worst_cycle"]
 
-_LOOKED_AT = 64  # cycles of one link that are judged before the link is held dangerous unseen
+_LOOKED_AT = 64  # cycles of one link that are judged one by one before the link is held dangerous unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +44,72 @@ def judge(order: OrderGraph, cycle: tuple[int, ...]) -> Judgement:
 def worst_cycle(order: OrderGraph, first: int, second: int) -> tuple[tuple[int, ...], Judgement]:
     """The shortest closed path through first -> second that is feared; if none is, the shortest, with the reason.
 
-    Returns: an empty path when there is none. When there are too many to look at, the link is feared,
-    with its shortest path.
+    Returns: an empty path when there is none. Where the shortest walk that is feared comes through a class twice,
+    which is no cycle, up to 64 cycles are looked at; when there are more, the link is feared, with its shortest path.
     """
-    shortest: tuple[int, ...] = ()
-    why = Judgement(True)
+    shortest = order.shortest_cycle(first, second)
+    if not shortest:
+        return (), Judgement(True)
+    why = judge(order, shortest)
+    if why.feared or order.excused(first, second):
+        return shortest, why
+    feared = _feared_walk(order, first, second)
+    if not feared:
+        return shortest, why
+    if len(set(feared)) == len(feared):
+        return feared, judge(order, feared)
     seen = 0
     for seen, cycle in enumerate(islice(order.cycles_through(first, second), _LOOKED_AT), 1):  # noqa: B007
         found = judge(order, cycle)
         if found.feared:
             return cycle, found
-        if not shortest:
-            shortest, why = cycle, found
     return shortest, Judgement(True) if seen == _LOOKED_AT else why
+
+
+def _feared_walk(order: OrderGraph, first: int, second: int) -> tuple[int, ...]:
+    """The shortest closed walk through first -> second that no excuse of this link covers as a whole; empty: none.
+
+    Searched breadth first, over classes and over which excuses are gone by the way there. A walk may come through a
+    class twice, so where there is none, there is no such cycle either.
+    """
+    link = order.links[first, second]
+    gates = [gate for gate in sorted(link.gates, key=order.place) if gate not in (first, second)]
+    thread = min(link.threads) if len(link.threads) == 1 else None
+    excuses = len(gates) + (thread is not None) + (not link.strong)
+    gate_bit = {gate: 1 << at for at, gate in enumerate(gates)}
+    thread_bit = 1 << len(gates) if thread is not None else 0
+    weak_bit = 1 << (excuses - 1) if not link.strong else 0
+    every = (1 << excuses) - 1
+    start = (second, 0)
+    before: dict[tuple[int, int], tuple[int, int] | None] = {start: None}
+    todo = deque([start])
+    while todo:
+        here = at, gone = todo.popleft()
+        for after in order.digraph[at]:
+            way = order.links[at, after]
+            lost = gone | gate_bit.get(after, 0) | (weak_bit if way.strong else 0)
+            if thread is not None and way.threads != link.threads:
+                lost |= thread_bit
+            for gate, bit in gate_bit.items():
+                if gate not in way.gates:
+                    lost |= bit
+            reached = (after, lost)
+            if reached in before:
+                continue
+            before[reached] = here
+            if after == first:
+                if lost == every:
+                    return _walked(before, reached)
+                continue
+            todo.append(reached)
+    return ()
+
+
+def _walked(before: dict[tuple[int, int], tuple[int, int] | None], end: tuple[int, int]) -> tuple[int, ...]:
+    """The classes on the way to `end`, which is the first of the cycle."""
+    back: list[int] = []
+    at: tuple[int, int] | None = end
+    while at is not None:
+        back.append(at[0])
+        at = before[at]
+    return (back[0], *reversed(back[1:]))

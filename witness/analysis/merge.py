@@ -74,24 +74,34 @@ def _join_class(classes: dict[tuple[str, str], LockClassRecord], new: LockClassR
     if old is None:
         classes[key] = replace(new, id=len(classes) + 1)
     else:
-        points: dict[Frame, int] = {}
-        for point in (*old.points, *new.points):
-            points[point.site] = points.get(point.site, 0) + point.count
         classes[key] = replace(
             old,
             acquires=old.acquires + new.acquires,
             contended=old.contended + new.contended,
             wait=_join_span(old.wait, new.wait),
             hold=_join_span(old.hold, new.hold),
-            points=tuple(ContentionPoint(*item) for item in sorted(points.items(), key=lambda item: -item[1])),
+            points=_join_points(old.points + new.points),
+            holders=_join_points(old.holders + new.holders),
         )
     return classes[key].id
+
+
+def _join_points(all_points: tuple[ContentionPoint, ...]) -> tuple[ContentionPoint, ...]:
+    points: dict[Frame, int] = {}
+    for point in all_points:
+        points[point.site] = points.get(point.site, 0) + point.count
+    return tuple(ContentionPoint(*item) for item in sorted(points.items(), key=lambda item: -item[1]))
 
 
 def _join_span(one: Span, other: Span) -> Span:
     if not one.max_ns or not other.max_ns:
         return one if one.max_ns else other
-    return Span(min(one.min_ns, other.min_ns), max(one.max_ns, other.max_ns), one.total_ns + other.total_ns)
+    return Span(
+        min(one.min_ns, other.min_ns),
+        max(one.max_ns, other.max_ns),
+        one.total_ns + other.total_ns,
+        one.times + other.times,
+    )
 
 
 def _join_edge(old: Edge, new: Edge) -> Edge:

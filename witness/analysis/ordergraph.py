@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import networkx as nx
@@ -73,6 +74,23 @@ class OrderGraph:
         """The links of a closed path, in its direction; one that was never recorded is left out."""
         ends = zip(cycle, (*cycle[1:], *cycle[:1]), strict=True)
         return tuple(self.links[pair] for pair in ends if pair in self.links)
+
+    def excused(self, first: int, second: int) -> bool:
+        """Whether all links of this one's knot share what makes cycles harmless: a gate, the one thread, readers."""
+        return first in self._excused and second in self._excused
+
+    @cached_property
+    def _excused(self) -> frozenset[int]:
+        """The classes of the knots whose links all share something; cycles never leave a knot."""
+        out: set[int] = set()
+        for knot in self.knots():
+            inside = set(knot)
+            links = [self.links[pair] for one in knot for pair in self.digraph.out_edges(one) if pair[1] in inside]
+            threads = {link.threads for link in links}
+            gates = frozenset.intersection(*(link.gates for link in links)) - inside
+            if gates or not any(link.strong for link in links) or (len(threads) == 1 and len(min(threads)) == 1):
+                out |= inside
+        return frozenset(out)
 
     def adopted(self) -> OrderGraph:
         """The same without the orders that the checker refused."""

@@ -90,6 +90,7 @@ static uint64_t place(struct w_block *b, uint8_t *mem, const struct w_geometry *
     b->field = (void *)(mem + off);                                                                                    \
     off += lines((uint64_t)(count) * sizeof *b->field)
     W_PLACE(b_classes, g->g_classes);
+    W_PLACE(b_contention, g->g_classes);
     W_PLACE(b_cells, (uint64_t)g->g_classes * g->g_classes);
     W_PLACE(b_edges, g->g_edges);
     W_PLACE(b_stacks, g->g_stacks);

@@ -29,6 +29,7 @@ struct w_geometry {
 struct w_block {
     struct w_header *b_header;
     struct w_class_shm *b_classes;
+    struct w_contention_shm *b_contention; /* by class */
     uint32_t *b_cells; /* [row * max_classes + column] */
     struct w_edge_shm *b_edges; /* entry 0 is edge 1 */
     struct w_stack_shm *b_stacks; /* entry 0 is stack 1 */
@@ -101,6 +102,10 @@ enum w_step {
     W_STEP_ADOPTING,
     W_STEP_REPORT_FILLED,
     W_STEP_UNLOCKING,
+    W_STEP_CONTENDED,
+    W_STEP_MEASURED,
+    W_STEP_RESETTING,
+    W_STEP_RESET,
     W_STEP_END
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "class.h"
+#include "contention.h"
 #include "held.h"
 #include "order.h"
 #include "report.h"
@@ -48,7 +49,7 @@ static bool gates_same(const struct w_edge_shm *e, const uint32_t *gates, uint32
     return true;
 }
 
-static void edge_thread(struct w_edge_shm *e, uint64_t who) {
+static __attribute__((noinline)) void edge_thread(struct w_edge_shm *e, uint64_t who) {
     for (uint32_t i = 0; i < W_EDGE_THREADS; i++) {
         uint64_t seen = sm_load_rlx(&e->e_thread[i]);
         if (seen == who || (seen == 0 && (sm_cas(&e->e_thread[i], &seen, who) || seen == who))) {
@@ -57,8 +58,19 @@ static void edge_thread(struct w_edge_shm *e, uint64_t who) {
     }
 }
 
+/* Fewer gates than at the time before? */
+static __attribute__((noinline)) void edge_regate(struct w_block *b, struct w_edge_shm *e, const struct w_thread_shm *t,
+                                                  uint32_t index) {
+    uint32_t gates[W_GATES], n = gates_of(b, t, index, gates);
+    if (!gates_same(e, gates, n) && w_block_lock(b)) {
+        w_order_regate(b, e, gates, n);
+        w_block_unlock(b);
+    }
+}
+
 /* A known order was taken again. */
-static inline void edge_again(struct w_block *b, const struct w_thread_shm *t, uint32_t index, uint32_t cell) {
+static inline __attribute__((always_inline)) void edge_again(struct w_block *b, const struct w_thread_shm *t,
+                                                             uint32_t index, uint32_t cell) {
     struct w_edge_shm *e = w_edge_of(b, cell);
     if (w_unlikely(e == NULL)) {
         return;
@@ -68,11 +80,7 @@ static inline void edge_again(struct w_block *b, const struct w_thread_shm *t, u
         edge_thread(e, w_local.l_who);
     }
     if (w_unlikely(sm_load_rlx(&e->e_gates) != 0)) {
-        uint32_t gates[W_GATES], n = gates_of(b, t, index, gates);
-        if (!gates_same(e, gates, n) && w_block_lock(b)) {
-            w_order_regate(b, e, gates, n);
-            w_block_unlock(b);
-        }
+        edge_regate(b, e, t, index);
     }
 }
 
@@ -178,8 +186,8 @@ static __attribute__((noinline)) void same_class(struct w_block *b, const struct
     w_local.l_busy--;
 }
 
-static void spin_rule(struct w_block *b, const struct w_held_shm *d, uint32_t class_id, uint64_t instance,
-                      uint32_t mode, void *address) {
+static __attribute__((noinline)) void spin_rule(struct w_block *b, const struct w_held_shm *d, uint32_t class_id,
+                                                uint64_t instance, uint32_t mode, void *address) {
     if (w_class_flags(b, d->d_class) & W_SPIN && !(w_class_flags(b, class_id) & (W_SPIN | W_CORE))) {
         w_report_misuse(b, "sleep lock taken under a spin lock", class_id, instance, mode, address,
                         b->b_classes[d->d_class].c_name);
@@ -187,8 +195,9 @@ static void spin_rule(struct w_block *b, const struct w_held_shm *d, uint32_t cl
 }
 
 /* Every rule about taking this lock while those are held. Returns the stack, if it was taken. */
-static inline uint32_t order_check(struct w_block *b, const struct w_thread_shm *t, uint32_t class_id,
-                                   uint64_t instance, uint32_t mode, uint32_t flags, void *address) {
+static inline __attribute__((always_inline)) uint32_t order_check(struct w_block *b, const struct w_thread_shm *t,
+                                                                  uint32_t class_id, uint64_t instance, uint32_t mode,
+                                                                  uint32_t flags, void *address) {
     bool unknown = false;
     uint32_t n = w_held_count(t);
     if (n == 0 || sm_load_rlx(&b->b_header->h_watch) <= 0) {
@@ -227,6 +236,10 @@ void w_before_acquire(struct w_block *b, uint32_t class_id, uint64_t instance, e
     sm_store_rlx(&t->t_wait_mode, mode);
     sm_store_rlx(&t->t_wait_instance, instance);
     sm_store_rlx(&t->t_wait_stack, stack);
+    w_local.l_wait_taken = !(flags & W_UNSURE);
+    if (w_local.l_wait_taken) {
+        w_contention_found(b, class_id, instance, stack);
+    }
     sm_store_rlx(&t->t_wait_since_ns, w_now_ns());
     sm_store_rel(&t->t_wait_class, class_id); /* what it waits for is whole; pairs with whoever asks why */
 }
@@ -241,18 +254,22 @@ void w_acquired(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_
     struct w_class_shm *c = &b->b_classes[class_id];
     if (w_unlikely(sm_load_rlx(&t->t_wait_class) == class_id && t->t_wait_instance == instance)) {
         stack = t->t_wait_stack;
-        w_held_waited(c, t);
+        if (w_local.l_wait_taken) {
+            w_contention_waited(b, class_id, t->t_wait_since_ns);
+        }
         sm_store_rel(&t->t_wait_class, W_NO_CLASS);
-    } else if (!(flags & W_TRY)) {
-        stack = order_check(b, t, class_id, instance, mode, flags, address);
+    } else {
+        if (!(flags & W_TRY)) {
+            stack = order_check(b, t, class_id, instance, mode, flags, address);
+        }
+        if (w_unlikely(flags & W_CONTENDED)) { /* nobody told of the wait, and how long it was is not known */
+            w_contention_found(b, class_id, instance, stack);
+        }
     }
     if (w_unlikely(sm_load_rlx(&c->c_instance) != instance + 1)) {
         w_class_seen(b, class_id, instance);
     }
     sm_store_rlx(&c->c_acquires, sm_load_rlx(&c->c_acquires) + 1);
-    if (w_unlikely(flags & W_CONTENDED)) {
-        (void)sm_add_rlx(&c->c_contended, 1);
-    }
     if (stack == W_NONE && !(flags & W_QUIET)) {
         stack = w_held_place(b, class_id, address);
     }

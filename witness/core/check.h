@@ -8,9 +8,11 @@
 
 #define W_TRY 1u /* the caller does not wait: the order is not checked */
 #define W_QUIET 2u /* do not capture a stack: the caller may not run foreign code now */
-#define W_CONTENDED 4u /* it was found taken */
+#define W_CONTENDED 4u /* it was found taken, and w_before_acquire was not told */
+#define W_UNSURE 8u /* of w_before_acquire: it may be free, so this is no contention and no wait to be measured */
 
-/* The order of taking this lock now, before it is waited for; and where the thread is then told to wait. */
+/* The order of taking this lock now, before it is waited for; and where the thread is then told to wait. A lock found
+ * taken, unless W_UNSURE: contention.h counts it. */
 void w_before_acquire(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_mode mode, uint32_t flags,
                       void *address);
 /* The lock is ours: checks the order unless w_before_acquire did, and enters it among what the thread holds. */

@@ -8,13 +8,7 @@
 #include "report.h"
 #include "stack.h"
 
-/* An entry of b_places: 44 bits of the place's number, 20 of the stack, so that both are read and written at once. Two
- * places that share an entry take turns. */
-#define STACK_BITS 20
-#define STACK_MASK ((1u << STACK_BITS) - 1)
-_Static_assert(W_MOST_STACKS <= STACK_MASK, "a stack's id fits");
-
-static __attribute__((noinline)) uint32_t place_learn(struct w_block *b, uint32_t class_id, uint64_t *entry,
+__attribute__((noinline)) uint32_t w_held_place_learn(struct w_block *b, uint32_t class_id, uint64_t *entry,
                                                       uint64_t tag, void *address) {
     if (w_local.l_busy != 0) {
         return W_NONE;
@@ -27,40 +21,6 @@ static __attribute__((noinline)) uint32_t place_learn(struct w_block *b, uint32_
         sm_store_rlx(&b->b_classes[class_id].c_site, id);
     }
     return id;
-}
-
-uint32_t w_held_place(struct w_block *b, uint32_t class_id, void *address) {
-    uint64_t place = b->b_place ? b->b_place(b, b->b_ctx, address) : (uint64_t)(uintptr_t)address;
-    uint64_t hash = place * 0x9e3779b97f4a7c15ull;
-    uint64_t *entry = &b->b_places[(hash >> 16) % W_PLACES], tag = (hash | 1ull << 63) & ~(uint64_t)STACK_MASK;
-    uint64_t seen = sm_load_rlx(entry);
-    if (w_unlikely((seen & ~(uint64_t)STACK_MASK) != tag)) {
-        return place != 0 ? place_learn(b, class_id, entry, tag, address) : W_NONE;
-    }
-    return (uint32_t)(seen & STACK_MASK);
-}
-
-static void figure(uint64_t *count, uint64_t *least, uint64_t *most, uint64_t *total, uint64_t ns) {
-    uint64_t n = sm_load_rlx(count);
-    if (n == 0 || ns < sm_load_rlx(least)) {
-        sm_store_rlx(least, ns);
-    }
-    if (ns > sm_load_rlx(most)) {
-        sm_store_rlx(most, ns);
-    }
-    (void)sm_add_rlx(total, ns);
-    sm_store_rlx(count, n + 1);
-}
-
-void w_held_waited(struct w_class_shm *c, const struct w_thread_shm *t) {
-    int64_t ns = w_now_ns() - t->t_wait_since_ns;
-    (void)sm_add_rlx(&c->c_contended, 1);
-    figure(&c->c_waits, &c->c_wait_min, &c->c_wait_max, &c->c_wait_total, ns > 0 ? (uint64_t)ns : 0);
-}
-
-void w_held_ended(struct w_class_shm *c, int64_t since_ns) {
-    int64_t ns = w_now_ns() - since_ns;
-    figure(&c->c_holds, &c->c_hold_min, &c->c_hold_max, &c->c_hold_total, ns > 0 ? (uint64_t)ns : 0);
 }
 
 static bool give(struct w_block *b, struct w_thread_shm *t, uint32_t class_id, uint64_t instance) {

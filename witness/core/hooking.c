@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "class.h"
+#include "held.h"
 #include "order.h"
 #include "report.h"
 #include "thread.h"
@@ -30,13 +31,16 @@ static __attribute__((noinline)) uint32_t class_learn(struct w_hooking *k, const
                                                       uint64_t life) {
     char name[W_NAME_BYTES] = {0};
     uint32_t id = W_NO_CLASS, kinds = sizeof kind_names / sizeof *kind_names;
-    memcpy(name, f->f_name, strnlen(f->f_name, 32));
-    enum sm_err err = w_class_get(k->k_block, name, kind_names[f->f_kind < kinds ? f->f_kind : 0], 0, rules_of(f), &id);
+    const char *called = f->f_type != NULL ? f->f_type : f->f_name;
+    memcpy(name, called, strnlen(called, 32));
+    enum sm_err err =
+        w_class_get(k->k_block, name, kind_names[f->f_kind < kinds ? f->f_kind : 0], f->f_subclass, rules_of(f), &id);
     if (err != SM_OK && err != SM_MISMATCH) {
         return W_NO_CLASS;
     }
     if (f->f_id < W_ARENA_LOCKS) {
         k->k_lock[f->f_id].k_class = id;
+        k->k_lock[f->f_id].k_role = f->f_role;
         sm_store_rel(&k->k_lock[f->f_id].k_life, life);
     }
     return id;
@@ -44,7 +48,8 @@ static __attribute__((noinline)) uint32_t class_learn(struct w_hooking *k, const
 
 static inline __attribute__((always_inline)) uint32_t class_of(struct w_hooking *k, const struct sm_userlock_face *f,
                                                                uint64_t instance) {
-    if (f->f_id < W_ARENA_LOCKS && sm_load_acq(&k->k_lock[f->f_id].k_life) == instance) {
+    if (f->f_id < W_ARENA_LOCKS && sm_load_acq(&k->k_lock[f->f_id].k_life) == instance &&
+        k->k_lock[f->f_id].k_role == f->f_role) {
         return k->k_lock[f->f_id].k_class;
     }
     return class_learn(k, f, instance);
@@ -89,6 +94,25 @@ static __attribute__((noinline)) void on_rest(struct w_hooking *k, uint32_t id, 
     }
 }
 
+/* Given back by another handle than it was taken by, which is of another role: the class that it is held as. */
+static __attribute__((noinline)) uint32_t class_held(const struct w_hooking *k, const struct sm_userlock_face *f,
+                                                     uint32_t id, uint64_t instance) {
+    const struct w_thread_shm *t = w_thread_self(k->k_block);
+    uint32_t found = id, kinds = sizeof kind_names / sizeof *kind_names;
+    const char *kind = kind_names[f->f_kind < kinds ? f->f_kind : 0];
+    for (uint32_t i = t != NULL ? w_held_count(t) : 0; i-- > 0;) {
+        const struct w_held_shm *d = &t->t_held[i];
+        if (d->d_instance == instance && d->d_class == id) {
+            return id;
+        }
+        if (d->d_instance == instance && d->d_class < k->k_block->b_max_classes &&
+            strncmp(k->k_block->b_classes[d->d_class].c_kind, kind, W_KIND_BYTES) == 0) {
+            found = d->d_class;
+        }
+    }
+    return found;
+}
+
 static void on_userlock(void *ctx, const struct sm_userlock_face *f, enum sm_userlock_event event, uint32_t flags,
                         void *caller, enum sm_err err) {
     struct w_hooking *k = ctx;
@@ -103,7 +127,11 @@ static void on_userlock(void *ctx, const struct sm_userlock_face *f, enum sm_use
         w_acquired(b, id, instance, flags & SM_LN_READS ? W_SHARED_RECURSIVE : W_EXCLUSIVE,
                    flags & SM_LN_TRY ? W_TRY : 0, caller);
     } else if (event == SM_LOCK_RELEASED) {
-        w_release(b, id, instance, false, caller); /* taken before we watched, if it is not known */
+        struct w_thread_shm *t = w_thread_self(b);
+        if (w_unlikely(t == NULL || !w_held_pop(b, t, id, instance))) {
+            w_release(b, class_held(k, f, id, instance), instance, false,
+                      caller); /* taken before we watched, if it is not known */
+        }
     } else {
         on_rest(k, id, instance, event, flags, caller, err);
     }

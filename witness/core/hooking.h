@@ -14,7 +14,7 @@ struct w_hooking {
     uint32_t k_core[SM_LC_COUNT];
     struct {
         uint64_t k_life; /* gen << 32 | id + 1, 0: not known */
-        uint32_t k_class, k_flags;
+        uint32_t k_class, k_role; /* of the lock's handle, f_role */
     } k_lock[W_ARENA_LOCKS];
 };
 

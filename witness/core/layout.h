@@ -7,9 +7,9 @@
  *
  *  The order of the tables in the block, each on a cache line:
  *
- *      +--------+---------+--------+-------+--------+--------+---------+---------+-----------+-------+
- *      | header | classes | matrix | edges | stacks | frames | reports | threads | processes | index |
- *      +--------+---------+--------+-------+--------+--------+---------+---------+-----------+-------+
+ *      +--------+---------+------------+--------+-------+--------+--------+---------+---------+-----------+-------+
+ *      | header | classes | contention | matrix | edges | stacks | frames | reports | threads | processes | index |
+ *      +--------+---------+------------+--------+-------+--------+--------+---------+---------+-----------+-------+
  *
  *  Tables only grow. An entry is filled, then the table's count is stored with release order: who reads the count with
  *  acquire order finds whole entries, and needs no lock. A process killed while it fills an entry leaves it unpublished,
@@ -21,6 +21,7 @@
  *      the dead derives them again.
  *  W4: the index is derived from classes, frames and stacks, likewise.
  *  W5: a thread slot is written by the thread that t_owner names, and by nobody else while that one lives.
+ *  W6: what n_before[n_turn % 2] says is what the sums of that class were at its last reset, all of them at one time.
  */
 #ifndef W_LAYOUT_H
 #define W_LAYOUT_H
@@ -30,7 +31,7 @@
 #include <stdint.h>
 
 #define W_MAGIC 0x7373656e74697773ull /* "switness" */
-#define W_VERSION 1u
+#define W_VERSION 2u
 #define W_LINE 64u
 #define W_ENTRY_BYTES 128u
 #define W_NAME_BYTES 64u
@@ -106,6 +107,8 @@ enum w_off_reason { W_ON, W_OFF_CLASSES, W_OFF_EDGES, W_OFF_ASKED };
  *     280    4 h_lost         reports, stacks or held locks for which there was no room
  *     284    4 h_blessed      entries of h_bless
  *     288  512 h_bless        pairs of class ids whose reversal is allowed
+ *     800    8 h_reset_ns     CLOCK_REALTIME of the last reset of the figures, 0: never
+ *     808    4 h_thread_high  slots of threads that were ever taken are below
  *     832   64 h_lock         the slow lock: robust, process-shared
  */
 struct w_header {
@@ -131,7 +134,9 @@ struct w_header {
     uint32_t h_blessed; /* (s) */
 #define W_MAX_BLESSED 64u
     uint32_t h_bless[W_MAX_BLESSED][2]; /* (s) */
-    uint8_t h_pad3[32];
+    int64_t h_reset_ns; /* (s) */
+    uint32_t h_thread_high; /* (x) */
+    uint8_t h_pad3[20];
     union {
         pthread_mutex_t m;
         uint8_t bytes[64];
@@ -140,6 +145,7 @@ struct w_header {
 _Static_assert(offsetof(struct w_header, h_watch) == 192, "layout");
 _Static_assert(offsetof(struct w_header, h_classes) == 256, "layout");
 _Static_assert(offsetof(struct w_header, h_bless) == 288, "layout");
+_Static_assert(offsetof(struct w_header, h_reset_ns) == 800, "layout");
 _Static_assert(offsetof(struct w_header, h_lock) == 832, "layout");
 _Static_assert(sizeof(struct w_header) % W_LINE == 0, "tables start on a cache line");
 
@@ -152,7 +158,7 @@ _Static_assert(sizeof(struct w_header) % W_LINE == 0, "tables start on a cache l
 #define W_MANY 0x40u       /* more than one lock of the class was seen: it cannot gate */
 #define W_CLASS_FLAGS 0x3fu
 
-/* A lock class: all locks of one name, kind and subclass. Times in ns, over contended waits and timed holds. */
+/* A lock class: all locks of one name, kind and subclass. */
 struct w_class_shm {
     char c_name[W_NAME_BYTES]; /* (c) */
     char c_kind[W_KIND_BYTES]; /* (c) */
@@ -162,12 +168,32 @@ struct w_class_shm {
     uint32_t c_pad;
     uint64_t c_instance; /* the first lock seen, plus 1; (x) */
     uint64_t c_acquires; /* (l) */
-    uint64_t c_contended; /* (l) */
-    uint64_t c_waits, c_wait_min, c_wait_max, c_wait_total; /* (l) */
-    uint64_t c_holds, c_hold_min, c_hold_max, c_hold_total; /* (l) */
-    uint64_t c_pad2[7];
 };
-_Static_assert(sizeof(struct w_class_shm) == 4 * W_LINE, "layout");
+_Static_assert(sizeof(struct w_class_shm) == 2 * W_LINE, "layout");
+
+enum w_sum { /* of a class, since the block was made; a total in ns stands behind its count */
+             W_SUM_CONTENDED,
+             W_SUM_WAITS,
+             W_SUM_WAITED,
+             W_SUM_HOLDS,
+             W_SUM_HELD,
+             W_SUM_ACQUIRES, /* c_acquires */
+             W_SUMS
+};
+enum w_side { W_WAITER, W_HOLDER, W_SIDES };
+#define W_POINTS 4u /* places of each side, as many as lock_stat has */
+
+/* How much the locks of a class are fought over; touched when one is found taken, and when holds are timed. */
+struct w_contention_shm {
+    uint64_t n_sum[W_SUM_ACQUIRES]; /* (x) */
+    uint64_t n_wait[2], n_hold[2]; /* ns, shortest and longest since the reset, 0: none; (x) */
+    uint32_t n_turn; /* resets; (s) */
+    uint32_t n_pad[5];
+    uint64_t n_point[W_SIDES][W_POINTS]; /* frame << 32 | times, 0: free; (x) */
+    uint64_t n_before[2][W_SUMS]; /* the sums at the last reset, and at the one before, in turn; (s) */
+};
+_Static_assert(offsetof(struct w_contention_shm, n_point) % 8 == 0, "layout");
+_Static_assert(sizeof(struct w_contention_shm) == 4 * W_LINE, "layout");
 
 #define W_EDGE_LIVE 1u
 #define W_EDGE_DECLARED 2u /* nobody was seen to take it: the table of orders says so */
@@ -236,7 +262,7 @@ _Static_assert(offsetof(struct w_thread_shm, t_held) == W_LINE, "layout");
 
 struct w_process_shm {
     uint32_t p_pid; /* 0: free; (x) */
-    uint32_t p_pad;
+    uint32_t p_cpu; /* slot in the arena that it was armed through, plus 1; 0: not known */
     int64_t p_started_ns; /* CLOCK_REALTIME of its first look at the block */
     char p_name[48];
 };

@@ -28,9 +28,15 @@ static bool reaches(const struct w_block *b, uint32_t row, uint32_t column) {
 /* WITNESS's adopt(): whatever reaches the first now reaches whatever the second reaches. */
 static void adopt(struct w_block *b, uint32_t first, uint32_t second) {
     uint32_t n = w_class_count(b);
+    /* Reached by another way: so is what follows, from whatever comes before. A closure left half done by a killed
+     * process is no witness of that: it was derived anew, from nothing, before anybody came here (W3). */
+    bool closed = (sm_load_rlx(w_cell(b, first, second)) & (W_PARENT | W_ANCESTOR)) == W_ANCESTOR;
     cell_or(b, first, second, W_PARENT);
     cell_or(b, second, first, W_CHILD);
     w_crash_point(W_STEP_ADOPTING);
+    if (closed) {
+        return;
+    }
     for (uint32_t a = 0; a < n; a++) {
         if (a != first && !reaches(b, a, first)) {
             continue;
@@ -176,6 +182,9 @@ uint32_t w_order_enter(struct w_block *b, uint32_t first, uint32_t second, uint3
     } else {
         e = &b->b_edges[id - 1];
         e->e_flags |= ends->o_flags;
+        if (!(ends->o_flags & W_EDGE_DECLARED)) { /* seen again, by another kind of holding or asking */
+            sm_store_rlx(&e->e_count, sm_load_rlx(&e->e_count) + 1);
+        }
     }
     edge_name(b, id, kind);
     w_crash_point(W_STEP_EDGE_NAMED);

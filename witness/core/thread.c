@@ -50,6 +50,9 @@ static struct w_thread_shm *slot_take(struct w_block *b, uint64_t who) {
         uint64_t nobody = 0;
         struct w_thread_shm *t = &b->b_threads[i];
         if (sm_load_rlx(&t->t_owner) == 0 && sm_cas(&t->t_owner, &nobody, who)) {
+            uint32_t high = sm_load_rlx(&b->b_header->h_thread_high);
+            while (high <= i && !sm_cas(&b->b_header->h_thread_high, &high, i + 1)) {
+            }
             sm_store_rlx(&t->t_namespace, b->b_namespace);
             sm_store_rlx(&t->t_wait_class, W_NO_CLASS);
             sm_store_rel(&t->t_count, 0);
@@ -81,26 +84,39 @@ struct w_thread_shm *w_thread_claim(struct w_block *b) {
     return t;
 }
 
-void w_thread_title(struct w_block *b, const char *name) {
+/* This process's entry; made if there is room. */
+static struct w_process_shm *process_self(struct w_block *b) {
     uint32_t pid = (uint32_t)getpid();
-    char comm[W_THREAD_BYTES];
-    struct w_process_shm *p = NULL;
-    for (uint32_t i = 0; i < b->b_max_processes && p == NULL; i++) {
+    for (uint32_t i = 0; i < b->b_max_processes; i++) {
         if (sm_load_rlx(&b->b_processes[i].p_pid) == pid) {
-            p = &b->b_processes[i];
+            return &b->b_processes[i];
         }
     }
-    for (uint32_t i = 0; i < b->b_max_processes && p == NULL; i++) {
+    for (uint32_t i = 0; i < b->b_max_processes; i++) {
         uint32_t nobody = 0;
-        if (sm_cas(&b->b_processes[i].p_pid, &nobody, pid)) {
-            p = &b->b_processes[i];
+        struct w_process_shm *p = &b->b_processes[i];
+        if (sm_cas(&p->p_pid, &nobody, pid)) {
             p->p_started_ns = w_wall_ns();
             memset(p->p_name, 0, sizeof p->p_name);
+            return p;
         }
     }
+    return NULL;
+}
+
+void w_thread_title(struct w_block *b, const char *name) {
+    char comm[W_THREAD_BYTES];
+    struct w_process_shm *p = process_self(b);
     if (p != NULL && (name != NULL || p->p_name[0] == 0)) {
         w_thread_name(comm);
         snprintf(p->p_name, sizeof p->p_name, "%s", name ? name : comm);
+    }
+}
+
+void w_thread_seat(struct w_block *b, uint32_t cpu) {
+    struct w_process_shm *p = process_self(b);
+    if (p != NULL) {
+        sm_store_rlx(&p->p_cpu, cpu + 1);
     }
 }
 

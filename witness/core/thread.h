@@ -16,6 +16,7 @@ struct w_local {
     uint32_t l_quiet;  /* inside the allocator: nobody may be told now */
     struct w_thread_shm *l_slot; /* NULL: the table is full */
     uint64_t l_who; /* pid << 32 | tid */
+    bool l_wait_taken; /* what it waits for was found taken, so the wait is a figure */
 };
 extern __thread struct w_local w_local __attribute__((tls_model("initial-exec")));
 extern uint32_t w_thread_epoch; /* grows in a forked child */
@@ -35,6 +36,7 @@ void w_thread_name(char out[W_THREAD_BYTES]);
 /* The process enters the table of processes; forks are noticed from now on. */
 void w_thread_enter(struct w_block *b);
 void w_thread_title(struct w_block *b, const char *name); /* what tools call this process */
+void w_thread_seat(struct w_block *b, uint32_t cpu); /* its slot in the arena */
 void w_thread_exit(void *slot); /* destructor of b_key */
 /* This process leaves the block: its slots are given back, what is held is told of. */
 void w_thread_leave(struct w_block *b);

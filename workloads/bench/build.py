@@ -104,37 +104,63 @@ def run_tool(command: Sequence[str], what: str, cwd: Path | None = None) -> None
         raise Unavailable(f"{what} does not compile: {complaint.strip()}")
 
 
-def core_archive(cache: Path, flags: Sequence[str] = ()) -> tuple[Path, Path]:
-    """Include directory and a static library of the core, built when its sources or the flags changed."""
+def archive_of(
+    name: str,
+    cache: Path,
+    sources: Sequence[Path],
+    headers: Iterable[Path],
+    flags: Sequence[str],
+    include: Sequence[Path],
+) -> Path:
+    """A static library of these C files, built when they, their headers or the flags changed."""
     compiler = need_compiler("cc", "gcc", "clang", package="gcc")
-    include, sources = core_sources()
-    headers = tuple(include.rglob("*.h"))
-    place = cache / f"core-{fingerprint((compiler, *FLAGS, *flags), (*sources, *headers))}"
-    archive = place / "libcore.a"
+    place = cache / f"{name}-{fingerprint((compiler, *FLAGS, *flags), (*sources, *headers))}"
+    archive = place / f"lib{name}.a"
     if not archive.exists():
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             objects = []
-            for source in sources:
-                target = Path(scratch) / (str(source.relative_to(include)).replace(os.sep, "_") + ".o")
+            for number, source in enumerate(sources):
+                target = Path(scratch) / f"{number}_{source.stem}.o"
                 run_tool(
-                    [compiler, *FLAGS, *flags, "-std=gnu11", f"-I{include}", f"-I{include.parent}",
+                    [compiler, *FLAGS, *flags, "-std=gnu11", *(f"-I{place}" for place in include),
                      "-c", str(source), "-o", str(target)],
                     source.name,
                 )  # fmt: skip
                 objects.append(str(target))
-            made = Path(scratch) / "libcore.a"
-            run_tool([find_compiler("ar", "gcc-ar") or "ar", "rcs", str(made), *objects], "libcore.a")
+            made = Path(scratch) / archive.name
+            run_tool([find_compiler("ar", "gcc-ar") or "ar", "rcs", str(made), *objects], archive.name)
             place.mkdir(exist_ok=True)
             made.replace(archive)
-    return include, archive
+    return archive
 
 
-def pkg_config(module: str, *, package: str) -> list[str]:
-    """Compile flags of an installed library. Raises Unavailable: it is not installed."""
+def core_archive(cache: Path, flags: Sequence[str] = ()) -> tuple[Path, Path]:
+    """Include directory and a static library of the core."""
+    include, sources = core_sources()
+    headers = include.rglob("*.h")
+    return include, archive_of("core", cache, sources, headers, flags, (include, include.parent))
+
+
+def witness_archive(cache: Path) -> tuple[Path, Path]:
+    """Include directory and a static library of the lock checker's C.
+
+    Raises Unavailable: the installation came without it (it is in the sdist and in an editable install).
+    """
+    include, _ = core_sources()
+    root = include.parent.parent
+    sources = tuple(sorted((root / "witness" / "core").glob("*.c")))
+    if not sources:
+        raise Unavailable("witness's C sources are not in this installation: run from a checkout (pip install -e .)")
+    headers = [*(root / "witness" / "core").glob("*.h"), *include.rglob("*.h")]
+    return root, archive_of("witness", cache, sources, headers, ("-fno-strict-aliasing",), (root, root / "witness"))
+
+
+def pkg_config(module: str, *, package: str, what: str = "--cflags") -> list[str]:
+    """Compile flags of an installed library; what: or "--libs". Raises Unavailable: it is not installed."""
     tool = find_compiler("pkg-config", "pkgconf")
     if tool is None:
         raise Unavailable("not installed: apt package pkg-config")
-    told = subprocess.run([tool, "--cflags", module], capture_output=True, text=True, timeout=20, check=False)
+    told = subprocess.run([tool, what, module], capture_output=True, text=True, timeout=20, check=False)
     if told.returncode != 0:
         raise Unavailable(f"not installed: apt package {package}")
     return told.stdout.split()
@@ -147,6 +173,7 @@ def build_program(
     flags: Sequence[str] = (),
     libraries: Sequence[str] = (),
     with_core: bool = False,
+    with_witness: bool = False,
 ) -> Path:
     """The executable made from one file of workloads/bench/c. Raises Unavailable with the reason."""
     path = SOURCES / source
@@ -162,6 +189,12 @@ def build_program(
         command += [f"-I{include}", f"-I{include.parent}"]
         files.append(archive)
         tail.append(str(archive))
+    if with_witness:
+        include, archive = witness_archive(cache)
+        command.append(f"-I{include}")
+        files.append(archive)
+        tail[:0] = [str(archive)]
+        tail.append("-ldl")
     tail += [*libraries, "-lm", "-lrt", "-lpthread"]
     program = cache / f"{path.stem}-{fingerprint((*command, *tail), files)}"
     if not program.exists():

@@ -55,6 +55,11 @@ CASES: tuple[Case, ...] = (
     Case("mbuf.forward", "Python: a capture forwarded packet by packet, two processes over one", "x"),
     Case("msg.roundtrip", "2 KiB to another process and back", "ns", paired=True),
     Case("msg.stream", "a stream of 2 KiB messages, each", "ns", paired=True),
+    Case("witness.off", "C: a mutex of the arena taken and given back, nobody watches", "ns"),
+    Case("witness.nested", "C: two nested mutexes taken and given back, the order known", "ns"),
+    Case("witness.disjoint", "C: the same by two processes with mutexes of their own, over one", "x"),
+    Case("witness.types", "C: the check of one lock under another", "ns"),
+    Case("witness.report", "a report of 1,000 lock classes and 20,000 orders", "us"),
 )
 
 

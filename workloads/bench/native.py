@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from workloads.bench.build import Unavailable, cache_directory
 from workloads.bench.catalogue import case as case_of
 from workloads.bench.catalogue import wanted
+from workloads.bench.lockchecks import LOCK_CHECKERS
 from workloads.bench.program import Program
 from workloads.bench.round import Progress, Tableau
 from workloads.bench.subjects import NATIVES, Launch, Native, Question
@@ -24,7 +25,7 @@ def measure_native(
     budget_ms: float,
     cores: tuple[int, int],
     progress: Progress,
-    natives: Sequence[Native] = NATIVES,
+    natives: Sequence[Native] = (*NATIVES, *LOCK_CHECKERS),
 ) -> None:
     """Measures every wanted case of the C level, subjects interleaved run by run.
 
@@ -54,6 +55,7 @@ def measure_native(
                         launch.path,
                         cores=cores,
                         budget_ms=budget_ms,
+                        through=launch.through,
                         environment={**launch.environment, "RUNTIME_DIRECTORY": scratch},  # EAL's run-time files
                     )
                 )

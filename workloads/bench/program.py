@@ -11,7 +11,7 @@ import select
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,16 +20,22 @@ from workloads.bench.build import Unavailable
 
 
 class Program:
-    """A started program of workloads/bench/c."""
+    """A started program of workloads/bench/c. through: a command that runs it."""
 
     def __init__(
-        self, path: Path, *, cores: tuple[int, int], budget_ms: float, environment: Mapping[str, str] | None = None
+        self,
+        path: Path,
+        *,
+        cores: tuple[int, int],
+        budget_ms: float,
+        environment: Mapping[str, str] | None = None,
+        through: Sequence[str] = (),
     ) -> None:
         self.name = path.stem.rpartition("-")[0] or path.stem
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the program
         self._pending = b""
         self._child = subprocess.Popen(
-            [str(path), str(cores[0]), str(cores[1]), str(budget_ms)],
+            [*through, str(path), str(cores[0]), str(cores[1]), str(budget_ms)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,

@@ -38,10 +38,11 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Launch(msgspec.Struct, frozen=True):
-    """A built program and the environment it needs."""
+    """A built program, the environment it needs, and the command that runs it, if it is not run by itself."""
 
     path: Path
     environment: dict[str, str] = {}
+    through: tuple[str, ...] = ()
 
 
 class Native(msgspec.Struct, frozen=True):

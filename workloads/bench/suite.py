@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from workloads.bench.catalogue import CASES, wanted
 from workloads.bench.forwarding import measure_forward
+from workloads.bench.lockreport import measure_lock_report
 from workloads.bench.machine import read_machine, usable_cores
 from workloads.bench.messages import measure_messages
 from workloads.bench.native import measure_native
@@ -63,6 +64,7 @@ def run_suite(
         cores=len(cores),
         progress=progress,
     )
+    measure_lock_report(tableau, only=only, repeat=runs, progress=progress)
     samples, skips = tableau.samples(), tableau.skips()
     return BenchReport(
         format=FORMAT,

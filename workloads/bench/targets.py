@@ -51,6 +51,13 @@ BYTEARRAY = "bytearray(2048)"
 BARE = "bare Cython object, from a method"  # as zone.alloc() makes one
 ITEM = "Item"
 SAME_ON_BYTEARRAY = "bytearray"
+EMPTY = "shmalloc, hooks empty"
+HOOKLESS = "the same with the hooks compiled out"
+WATCH_ADDS = "shmalloc, what watching adds"
+WATCHED = "shmalloc, witness on"
+CLASSES_10 = "shmalloc, 10 classes known"
+CLASSES_1000 = "shmalloc, 1,000 classes known"
+REPORTED = "shmalloc, text, JSON and page out of a record"
 
 TARGETS: tuple[Target, ...] = (
     Target("c.pair", INLINE, DPDK, "ratio_at_most", 1.0),
@@ -85,6 +92,11 @@ TARGETS: tuple[Target, ...] = (
     Target("msg.roundtrip", QUEUE, "kickmsg", "ratio_below", 1.0),
     Target("msg.roundtrip", QUEUE, "multiprocessing.Queue", "times_faster", 20.0),
     Target("msg.stream", QUEUE, "cloudtoid-interprocess", "ratio_below", 1.0),
+    Target("witness.off", EMPTY, HOOKLESS, "ratio_at_most", 1.03),
+    Target("witness.nested", WATCH_ADDS, None, "at_most", 30.0),
+    Target("witness.disjoint", WATCHED, None, "at_least", 1.9),
+    Target("witness.types", CLASSES_1000, CLASSES_10, "ratio_at_most", 1.1),
+    Target("witness.report", REPORTED, None, "at_most", 5e6),
 )
 
 

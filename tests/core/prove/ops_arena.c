@@ -79,6 +79,19 @@ static void run_region(struct prove_cpu *v) {
     MUST_OK(sm_arena_region(v->c_arena, "companion", 5000, 1, &mem));
 }
 
+static void run_announce(struct prove_cpu *v) {
+    MUST_OK(sm_arena_announce(v->c_arena, SM_ARENA_WITNESS, true));
+}
+
+static void setup_announced(struct prove_cpu *v) {
+    run_region(v);
+    run_announce(v);
+}
+
+static void run_unannounce(struct prove_cpu *v) {
+    MUST_OK(sm_arena_announce(v->c_arena, SM_ARENA_WITNESS, false));
+}
+
 static void run_limits(struct prove_cpu *v) {
     uint64_t effective;
     MUST_OK(sm_zone_set_max(v->c_zone[0], 48, &effective));
@@ -102,6 +115,8 @@ static void run_event(struct prove_cpu *v) {
 }
 
 PROVE_OP(region, "region", .o_world = world_plain, .o_run = run_region)
+PROVE_OP(announce, "announce", .o_world = world_plain, .o_setup = run_region, .o_run = run_announce)
+PROVE_OP(unannounce, "unannounce", .o_world = world_plain, .o_setup = setup_announced, .o_run = run_unannounce)
 PROVE_OP(limits, "limits", .o_world = world_plain, .o_run = run_limits)
 PROVE_OP(policy, "tunable-policy", .o_world = world_plain, .o_run = run_policy)
 PROVE_OP(check, "check", .o_world = world_plain, .o_run = run_check)

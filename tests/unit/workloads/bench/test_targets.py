@@ -6,11 +6,13 @@ import pytest
 
 from workloads.bench.catalogue import CASES
 from workloads.bench.forwarding import CASE
+from workloads.bench.lockchecks import LOCK_CHECKERS
+from workloads.bench.lockreport import CASE as REPORT
 from workloads.bench.messages import ROUTES
 from workloads.bench.records import Sample, Skip
 from workloads.bench.statements import STATEMENTS
 from workloads.bench.subjects import NATIVES
-from workloads.bench.targets import FORWARD, FORWARD_CPU, TARGETS, Target, describe, judge, met, value_of
+from workloads.bench.targets import FORWARD, FORWARD_CPU, REPORTED, TARGETS, Target, describe, judge, met, value_of
 
 
 def sample(case: str, subject: str, best: float) -> Sample:
@@ -88,10 +90,12 @@ def test_judge_leaves_out_cases_that_were_not_asked_for_and_keeps_those_that_fai
 
 
 def test_every_target_names_subjects_that_some_level_measures() -> None:
-    measured = {(question.case, question.subject) for native in NATIVES for question in native.questions}
+    measured = {
+        (question.case, question.subject) for native in (*NATIVES, *LOCK_CHECKERS) for question in native.questions
+    }
     measured |= {(statement.case, statement.subject) for statement in STATEMENTS}
     measured |= {(case, route.subject) for route in ROUTES for case in route.cases}
-    measured |= {(CASE, FORWARD), (CASE, FORWARD_CPU)}
+    measured |= {(CASE, FORWARD), (CASE, FORWARD_CPU), (REPORT, REPORTED)}
     for target in TARGETS:
         assert (target.case, target.ours) in measured, describe(target)
         assert target.peer is None or (target.case, target.peer) in measured, describe(target)
