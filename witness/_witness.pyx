@@ -298,6 +298,15 @@ cdef class Watch:
         self.need().b_header.h_stat = value
 
     @property
+    def paused(self):
+        """Whether this process learns no order and reports nothing; what it holds is known all the same."""
+        return self.need().b_paused
+
+    @paused.setter
+    def paused(self, bint value):
+        self.need().b_paused = value
+
+    @property
     def closed(self):
         """Whether the block was left."""
         return self.b == NULL
@@ -310,6 +319,13 @@ cdef class Watch:
         """What tools call this process."""
         cdef bytes raw = name.encode("utf-8", "replace")
         w_thread_title(self.need(), raw)
+
+    def parents(self):
+        """{pid: pid of its parent when it joined}, of every process that did."""
+        cdef w_block *b = self.need()
+        cdef uint32_t i
+        return {b.b_processes[i].p_pid: b.b_processes[i].p_parent for i in range(b.b_max_processes)
+                if b.b_processes[i].p_pid != 0}
 
     def report(self, uint32_t place):
         """(tables, report) for the report at this place; see read_block."""
@@ -338,6 +354,7 @@ cdef class Watch:
 
 
 include "reader.pxi"
+include "waiting.pxi"
 include "foreign.pxi"
 
 

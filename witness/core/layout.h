@@ -21,6 +21,8 @@
  *      the dead derives them again.
  *  W4: the index is derived from classes, frames and stacks, likewise.
  *  W5: a thread slot is written by the thread that t_owner names, and by nobody else while that one lives.
+ *  W6: while t_wait_class names a class, t_wait_number and the rest of t_wait_* are those of one wait; two readings with
+ *      the same number are of the same wait, and the thread was in it all the time between them.
  */
 #ifndef W_LAYOUT_H
 #define W_LAYOUT_H
@@ -228,7 +230,7 @@ struct w_thread_shm {
     uint32_t t_wait_mode;
     uint64_t t_wait_instance;
     uint32_t t_wait_stack;
-    uint32_t t_pad;
+    uint32_t t_wait_number; /* (t) of the waits that this thread began */
     int64_t t_wait_since_ns; /* CLOCK_MONOTONIC */
     struct w_held_shm t_held[W_HELD]; /* (t) oldest first */
 };
@@ -236,7 +238,7 @@ _Static_assert(offsetof(struct w_thread_shm, t_held) == W_LINE, "layout");
 
 struct w_process_shm {
     uint32_t p_pid; /* 0: free; (x) */
-    uint32_t p_pad;
+    uint32_t p_parent; /* whose child it was then */
     int64_t p_started_ns; /* CLOCK_REALTIME of its first look at the block */
     char p_name[48];
 };

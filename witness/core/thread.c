@@ -95,6 +95,7 @@ void w_thread_title(struct w_block *b, const char *name) {
         if (sm_cas(&b->b_processes[i].p_pid, &nobody, pid)) {
             p = &b->b_processes[i];
             p->p_started_ns = w_wall_ns();
+            p->p_parent = (uint32_t)getppid();
             memset(p->p_name, 0, sizeof p->p_name);
         }
     }
