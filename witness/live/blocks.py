@@ -1,7 +1,8 @@
 """Which blocks there are to read: of an arena, of a process, of this user. Owns the search; reads no block.
 
 A process's blocks are found in its map of memory (``/proc/PID/maps``): whoever reports to a block has it mapped, so no
-register is kept that a killed process could leave wrong. Blocks are opened read-only: nothing is claimed, nobody stopped.
+register is kept that a killed process could leave wrong. Blocks are opened read-only: nothing is claimed, and nobody is
+stopped.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Who waits for whom now: two looks at the blocks, and what is certain after them.
 
-Owns the rule by which a deadlock is certain. Each wait of a thread has a number. A wait that has the same number in both
-looks lasted from the one to the other; so at the moment between the two looks all waits that both show went on at once,
-and a thread that waits changes nothing of what it holds. A ring of such waits is a deadlock at that moment, and remains
-one until a wait times out, a process is killed, or a thread outside of the ring gives one of its locks back. Whatever
-differs between the looks is moving, and is never part of a ring; neither is a thread that the kernel says is gone.
+Owns the rule by which a deadlock is certain. Each wait of a thread has a number. A wait that has the same number in
+both looks lasted from the one to the other; so at the moment between the two looks all waits that both show went on at
+once, and a thread that waits changes nothing of what it holds. A ring of such waits is a deadlock at that moment, and
+remains one until a wait times out, a process is killed, or a thread outside of the ring gives one of its locks back.
+Whatever differs between the looks is moving, and is never part of a ring; neither is a thread that the kernel says is
+gone.
 """
 
 from __future__ import annotations
@@ -204,9 +205,7 @@ def _rings(threads: tuple[ThreadNow, ...], held_before: set[tuple[_Key, Lock]]) 
             for key, other in alive.items()
             if (held := other.held(lock)) is not None and (key, lock) in held_before
         )
-        waits.append(
-            Wait(_side(one, one.waits.stack, one.waits.mode), numbers[lock], f"{lock.instance:#x}", holders)
-        )
+        waits.append(Wait(_side(one, one.waits.stack, one.waits.mode), numbers[lock], f"{lock.instance:#x}", holders))
     graph = Graph(version=VERSION, program="", classes=classes, waits=tuple(waits))
     for ring in deadlocks(graph):
         yield tuple(alive[wait.side.pid, wait.side.tid] for wait in ring.waits)
