@@ -23,6 +23,8 @@ probe whose bit is clear costs one predictable branch. Three things matter to a 
 
 The table is handed over as a PyCapsule named ``shmalloc._native.hooks`` and carries the version of the contract,
 ``SM_HOOKS_VERSION``; a table of another version is refused.
+
+PYTEST_DONT_REWRITE: processes of a test run under witness have imported this before pytest looks at it.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""What a marker asks for, in force while its test runs. Owns the switches: a test without a marker finds them as usual."""
+"""What a marker asks for, in force while its test runs. Owns the switches: other tests find them as they were."""
 
 from __future__ import annotations
 

@@ -65,6 +65,8 @@ def share(settings: Settings) -> Sharing:
             raise pytest.UsageError(
                 f"witness: the graph {os.environ[ARENA]!r} cannot be joined, see above; unset {ARENA} to make a new one"
             )
+        if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+            known[1].native.title(worker)
         return Sharing(*known, owned=False)
     if joined() is not None:
         raise pytest.UsageError(
@@ -75,6 +77,7 @@ def share(settings: Settings) -> Sharing:
     except (ShmallocError, WitnessError) as error:
         raise pytest.UsageError(f"witness: this run cannot be watched: {error}") from error
     sharing = Sharing(arena, checker, owned=True)
+    checker.native.title("pytest")
     sharing.announce(settings)
     watch_process(arena, checker)
     return sharing
