@@ -1,68 +1,20 @@
-"""`pytest --witness` as it is used: projects of a few lines, run by a pytest of their own."""
+"""`pytest --witness` as it is used: which test fails, what it says, workers and children."""
 
 import json
 import os
 import sys
-from pathlib import Path
 
 import pytest
 
+from testruns import TESTS, bank_project, output, run
+
 pytest_plugins = ["pytester"]
-
-BANK = """
-import threading
-
-accounts = threading.Lock()
-ledger = threading.RLock()
-
-def transfer():
-    with accounts:
-        with ledger:
-            pass
-
-def audit():
-    with ledger:
-        with accounts:
-            pass
-"""
-TESTS = """
-import bank
-
-def test_transfer():
-    bank.transfer()
-
-def test_audit():
-    bank.audit()
-
-def test_audit_again():
-    bank.audit()
-"""
 
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
     """A project with the module `bank`."""
-    pytester.makepyfile(bank=BANK)
-    pytester.makeini("[pytest]\npythonpath = .\n")
-    return pytester
-
-
-def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    """A run in a process of its own; no graph of it may be left."""
-    before = graphs()
-    result = project.runpytest_subprocess("-p", "no:cacheprovider", *arguments, timeout=100)
-    assert graphs() <= before
-    return result
-
-
-def graphs() -> set[str]:
-    """The graphs of test runs that have a name."""
-    return {entry.name for entry in Path("/dev/shm").iterdir() if "witness-pytest-" in entry.name}
-
-
-def output(result: pytest.RunResult) -> str:
-    """What it printed."""
-    return "\n".join(result.outlines)
+    return bank_project(pytester)
 
 
 def test_the_test_that_reverses_the_order_fails_and_says_where_both_were_taken(project: pytest.Pytester) -> None:
@@ -252,163 +204,6 @@ def test_a_test_that_fails_of_itself_tells_both(project: pytest.Pytester) -> Non
     result = run(project, "--witness")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*assert 1 == 2", "*Captured witness call*", "lock order reversal: *"])
-
-
-MARKED = """
-import time
-import threading
-import pytest
-import bank
-
-def test_transfer():
-    bank.transfer()
-
-@pytest.mark.witness({arguments})
-def test_marked():
-    {body}
-
-def test_after():
-    pass
-"""
-
-
-def marked(project: pytest.Pytester, arguments: str, body: str) -> pytest.RunResult:
-    """A run of three tests, the second with this marker and body."""
-    project.makepyfile(test_bank=MARKED.format(arguments=arguments, body=body))
-    return run(project, "--witness")
-
-
-def test_ignore_leaves_the_finding_to_the_summary_with_its_reason(project: pytest.Pytester) -> None:
-    result = marked(project, 'ignore="only the night job does"', "bank.audit()")
-    result.assert_outcomes(passed=3)
-    assert result.ret == 0
-    result.stdout.fnmatch_lines(["suppressed: * (only the night job does)", "*0 found, 0 known, 1 suppressed"])
-
-
-def test_off_learns_no_order_from_the_test_or_its_children(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        test_bank="""
-        import multiprocessing
-        import pytest
-        import bank
-
-        @pytest.mark.witness(off=True)
-        def test_off():
-            bank.audit()
-            for method in ("fork", "spawn"):
-                child = multiprocessing.get_context(method).Process(target=bank.audit)
-                child.start()
-                child.join()
-
-        def test_transfer():
-            bank.transfer()
-
-        def test_audit():
-            bank.audit()
-        """
-    )
-    result = run(project, "--witness")
-    result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(["FAILED test_bank.py::test_audit*"])
-
-
-def test_a_declared_order_binds_before_anybody_took_it(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        test_bank="""
-        import pytest
-        import bank
-
-        @pytest.mark.witness(order=("bank.py:3", "bank.py:4 RLock"))
-        def test_audit():
-            bank.audit()
-        """
-    )
-    result = run(project, "--witness")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(['  declared: "*bank.py:3" before "*bank.py:4 RLock"'])
-
-
-def test_an_order_of_what_is_no_lock_or_against_what_is_known_is_an_error(project: pytest.Pytester) -> None:
-    result = marked(project, 'order=("bank.py:3", "shop.py:1")', "pass")
-    result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(['*orders "shop.py:1", which no lock is called when the test begins*'])
-    result = marked(project, 'order=("bank.py:4 RLock", "bank.py:3")', "pass")
-    result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(["*the contrary order is known already*"])
-
-
-def test_blocking_reports_calls_that_wait_under_a_lock_in_that_test_alone(project: pytest.Pytester) -> None:
-    body = "bank.accounts.acquire(); time.sleep(0.001); bank.accounts.release()"
-    result = marked(project, "blocking=True", body)
-    result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(
-        ["sleep under lock: time.sleep may sleep while*", '*holding "*bank.py:3" at test_bank.py:11*']
-    )
-    marked(project, 'ignore="none of that"', body).assert_outcomes(passed=3)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ("ignored='x'", "'ignored' is unknown"),
-        ("'off'", "'off' has no name"),
-        ("", "it has no argument"),
-        ("ignore=' '", "gives no reason"),
-        ("order='a'", "is no tuple of two names or more"),
-        ("off=1", "off=1 is not True"),
-    ],
-)
-def test_a_wrong_marker_is_an_error_that_says_what_is_allowed(
-    project: pytest.Pytester, arguments: str, said: str
-) -> None:
-    result = marked(project, arguments, "pass")
-    result.assert_outcomes(passed=2, errors=1)
-    result.stdout.fnmatch_lines([f'*{said}; allowed are ignore="reason", order=("a", "b"), blocking=True, off=True'])
-
-
-def test_the_ini_file_alone_turns_it_on_and_names_the_files(project: pytest.Pytester) -> None:
-    project.makeini("[pytest]\npythonpath = .\nwitness = true\nwitness_record = out.json\n")
-    project.makepyfile(test_bank=TESTS)
-    run(project).assert_outcomes(passed=2, failed=1)
-    assert (project.path / "out.json").exists()
-    run(project, "-o", "witness=false").assert_outcomes(passed=3)
-
-    project.makeini("[pytest]\npythonpath = .\nwitness = true\nwitness_baseline = out.json\n")
-    result = run(project)
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["known: *", "*0 found, 1 known, 0 suppressed"])
-
-    (project.path / "rules.toml").write_text('[[suppress]]\nreason = "agreed"\nclasses = ["*bank.py*"]\n')
-    project.makeini("[pytest]\npythonpath = .\nwitness = true\nwitness_suppressions = rules.toml\n")
-    result = run(project)
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["suppressed: * (agreed)"])
-
-    (project.path / "rules.toml").write_text("[[suppress]]\n")
-    result = run(project)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*rules.toml:1: the rule gives no reason*"])
-
-
-def test_the_ini_file_reports_blocking_calls_everywhere_but_from_where_they_are_allowed(
-    project: pytest.Pytester,
-) -> None:
-    ini = "[pytest]\npythonpath = .\nwitness = true\nwitness_blocking = true\n"
-    project.makepyfile(
-        test_bank="""
-        import time
-        import bank
-
-        def test_sleep():
-            with bank.accounts:
-                time.sleep(0.001)
-        """
-    )
-    project.makeini(ini)
-    run(project).assert_outcomes(failed=1)
-    run(project, "-n", "1").assert_outcomes(failed=1)
-    project.makeini(ini + "witness_allow =\n    */test_bank.py:test_sleep\n")
-    run(project).assert_outcomes(passed=1)
 
 
 def test_it_works_without_xdist_and_when_named_by_hand(project: pytest.Pytester) -> None:
