@@ -62,7 +62,8 @@ cdef extern from "witness/core/witness.h" nogil:
         int64_t d_since_ns
     cdef struct w_thread_shm:
         uint64_t t_owner
-        uint32_t t_namespace, t_count, t_wait_class, t_wait_mode, t_wait_stack, t_wait_number
+        uint32_t t_namespace, t_count, t_wait_class, t_wait_stack
+        uint16_t t_wait_mode, t_wait_number
         uint64_t t_wait_instance
         int64_t t_wait_since_ns
         char *t_name

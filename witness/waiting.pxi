@@ -6,7 +6,7 @@ def read_waiting(capsule):
 
     Returns: dict of classes (number: row as in read_block, of those named), processes (as in read_block), threads: a list
     of (owner, name, in our pid namespace, waits, held). waits is None, or (class, instance, mode, stack, since in ns of
-    CLOCK_MONOTONIC, number); the same owner and number, seen twice, is one wait that lasted from the one look to the
+    CLOCK_MONOTONIC, number); the same owner, since and number, seen twice, is one wait that lasted from the one look to the
     other. held: (class, instance, mode, depth, stack, since) each.
     Raises: CoreError: SM_NOT_FOUND: the arena has no block; or it is of another version, or damaged.
     """

@@ -35,8 +35,8 @@ TEST_BARE(a_wait_is_never_seen_in_parts_of_two) {
         }
         uint64_t k = t.t_wait_instance;
         EXPECT_EQ(t.t_wait_class, classes[k % 2]);
-        EXPECT_EQ(t.t_wait_mode, (uint32_t)(k % 3));
-        EXPECT_EQ(t.t_wait_number, (uint32_t)k);
+        EXPECT_EQ(t.t_wait_mode, (uint16_t)(k % 3));
+        EXPECT_EQ(t.t_wait_number, (uint16_t)k);
         if (++sightings == SIGHTINGS) {
             sm_store_rel(&seen_enough, 1);
         }

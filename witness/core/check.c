@@ -224,10 +224,10 @@ void w_before_acquire(struct w_block *b, uint32_t class_id, uint64_t instance, e
     if (stack == W_NONE && !(flags & W_QUIET)) {
         stack = w_held_place(b, class_id, address);
     }
-    /* W6: the wait before is over, then the number grows, then the rest is written: whoever sees a part of it sees the
+    /* W7: the wait before is over, then the number grows, then the rest is written: whoever sees a part of it sees the
      * number too. Pairs with w_waiting_read. */
-    sm_store_rel(&t->t_wait_number, t->t_wait_number + 1);
-    sm_store_rel(&t->t_wait_mode, mode);
+    sm_store_rel(&t->t_wait_number, (uint16_t)(t->t_wait_number + 1));
+    sm_store_rel(&t->t_wait_mode, (uint16_t)mode);
     sm_store_rel(&t->t_wait_instance, instance);
     sm_store_rel(&t->t_wait_stack, stack);
     sm_store_rel(&t->t_wait_since_ns, w_now_ns());

@@ -21,8 +21,8 @@
  *      the dead derives them again.
  *  W4: the index is derived from classes, frames and stacks, likewise.
  *  W5: a thread slot is written by the thread that t_owner names, and by nobody else while that one lives.
- *  W6: while t_wait_class names a class, t_wait_number and the rest of t_wait_* are those of one wait; two readings with
- *      the same number are of the same wait, and the thread was in it all the time between them.
+ *  W7: while t_wait_class names a class, t_wait_number and the rest of t_wait_* are those of one wait; two readings with
+ *      the same number and beginning are of the same wait, and the thread was in it all the time between them.
  */
 #ifndef W_LAYOUT_H
 #define W_LAYOUT_H
@@ -227,10 +227,11 @@ struct w_thread_shm {
     uint32_t t_count; /* entries of t_held; (t) */
     char t_name[W_THREAD_BYTES];
     uint32_t t_wait_class; /* (t) W_NO_CLASS: it does not wait */
-    uint32_t t_wait_mode;
+    uint16_t t_wait_mode;
+    uint16_t t_wait_number; /* (t) of the waits that this thread began; wraps, so t_wait_since_ns counts as well */
     uint64_t t_wait_instance;
     uint32_t t_wait_stack;
-    uint32_t t_wait_number; /* (t) of the waits that this thread began */
+    uint32_t t_pad;
     int64_t t_wait_since_ns; /* CLOCK_MONOTONIC */
     struct w_held_shm t_held[W_HELD]; /* (t) oldest first */
 };

@@ -31,7 +31,7 @@ enum w_sighting w_waiting_read(const struct w_block *b, uint32_t i, struct w_thr
         if (owner == 0) {
             return W_NOBODY;
         }
-        uint32_t number = sm_load_acq(&t->t_wait_number); /* who sees it sees the wait before ended */
+        uint16_t number = sm_load_acq(&t->t_wait_number); /* who sees it sees the wait before ended */
         uint32_t class_id = sm_load_acq(&t->t_wait_class); /* who sees it set sees the wait's record whole */
         out->t_wait_mode = sm_load_acq(&t->t_wait_mode);
         out->t_wait_instance = sm_load_acq(&t->t_wait_instance);
@@ -42,7 +42,7 @@ enum w_sighting w_waiting_read(const struct w_block *b, uint32_t i, struct w_thr
         held_copy(t, out);
         /* A part of the next wait, if one was read, shows the next number from here on. */
         if (sm_load_rlx(&t->t_wait_number) == number && sm_load_rlx(&t->t_wait_class) == class_id &&
-            sm_load_rlx(&t->t_owner) == owner) {
+            sm_load_rlx(&t->t_wait_since_ns) == out->t_wait_since_ns && sm_load_rlx(&t->t_owner) == owner) {
             out->t_owner = owner;
             out->t_wait_number = number;
             out->t_wait_class = class_id < b->b_max_classes ? class_id : W_NO_CLASS;

@@ -15,10 +15,16 @@ __all__ = ["Life", "life_of"]
 
 Life = Literal["lives", "ended", "died", "elsewhere"]
 """`ended`: the thread has, its process lives; `died`: the process did; `elsewhere`: its pid is another namespace's."""
+_MOST_TID = 1 << 22  # PID_MAX_LIMIT of Linux
 
 
 def life_of(pid: int, tid: int, *, arena: str) -> Life:
-    """Whether the thread of a process that has this arena mapped still lives."""
+    """Whether the thread of a process that has this arena mapped still lives.
+
+    A number that no thread can have is of something inside of the process, which lives as long as its main thread.
+    """
+    if tid > _MOST_TID:
+        tid = pid
     if _runs(f"{pid}/task/{tid}"):
         return "lives" if _maps(pid, arena) else "died"
     tasks = Path(f"/proc/{pid}/task")
