@@ -1,11 +1,11 @@
 """Who waits for whom now: two looks at the blocks, and what is certain after them.
 
 Owns the rule by which a deadlock is certain. Each wait of a thread has a number and a beginning. A wait that has the
-same of both in both looks lasted from the one to the other; so at the moment between the two looks all waits that both show went on at
-once, and a thread that waits changes nothing of what it holds. A ring of such waits is a deadlock at that moment, and
-remains one until a wait times out, a process is killed, or a thread outside of the ring gives one of its locks back.
-Whatever differs between the looks is moving, and is never part of a ring; neither is a thread that the kernel says is
-gone.
+same of both in both looks lasted from the one to the other; so at the moment between the two looks all waits that both
+show went on at once, and a thread that waits changes nothing of what it holds. A ring of such waits is a deadlock at
+that moment, and remains one until a wait times out, a process is killed, or a thread outside of the ring gives one of
+its locks back. Whatever differs between the looks is moving, and is never part of a ring; neither is a thread that the
+kernel says is gone.
 """
 
 from __future__ import annotations
