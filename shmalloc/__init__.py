@@ -10,6 +10,7 @@
         arena.queue("work").put(item)
 
 Owns the public names and the binding of the extension module to its Python face; everything is defined elsewhere.
+PYTEST_DONT_REWRITE: processes of a test run under witness have imported this before pytest looks at it.
 """
 
 from shmalloc import _compiled as _compiled

@@ -68,11 +68,11 @@ def bank() -> Graph:
     accounts = replace(
         accounts,
         contended=3,
-        wait=Span(1_000, 9_000, 15_000),
-        hold=Span(500, 40_000, 90_000),
+        wait=Span(1_000, 9_000, 15_000, 3),
+        hold=Span(500, 40_000, 90_000, 12),
         points=(ContentionPoint(Frame(BANK, 12, "transfer"), 2), ContentionPoint(Frame(BANK, 21, "close_day"), 1)),
     )
-    ledger = replace(ledger, kind="sx", contended=1, wait=Span(7_000, 7_000, 7_000), hold=Span(100, 200, 1_800))
+    ledger = replace(ledger, kind="sx", contended=1, wait=Span(7_000, 7_000, 7_000, 1), hold=Span(100, 200, 1_800, 12))
     forward = (side("open_account", 11), side("transfer", 12))
     backward = (side("close_day", 21, pid=200), side("book_interest", 22, pid=200))
     edges = (

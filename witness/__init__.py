@@ -23,20 +23,45 @@ probe whose bit is clear costs one predictable branch. Three things matter to a 
 
 The table is handed over as a PyCapsule named ``shmalloc._native.hooks`` and carries the version of the contract,
 ``SM_HOOKS_VERSION``; a table of another version is refused.
+
+PYTEST_DONT_REWRITE: processes of a test run under witness have imported this before pytest looks at it.
 """
 
-from witness.checker import Checker, NotArmed, WitnessError, arm, disarm
-from witness.classes import LockClass, lock_classes
-from witness.graph import NoGraph, read_graph
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from witness.checker import Checker, NotArmed, WitnessError, arm, disarm
+    from witness.classes import LockClass, lock_classes
+    from witness.graph import NoGraph, read_graph
+    from witness.live import Situation, Unwatched, why
 
 __all__ = [
     "Checker",
     "LockClass",
     "NoGraph",
     "NotArmed",
+    "Situation",
+    "Unwatched",
     "WitnessError",
     "arm",
     "disarm",
     "lock_classes",
     "read_graph",
+    "why",
 ]
+
+# pytest loads the package with its plugin in every run: what a name stands for is imported when it is first asked for.
+_HOMES = {
+    **dict.fromkeys(("Checker", "NotArmed", "WitnessError", "arm", "disarm"), "witness.checker"),
+    **dict.fromkeys(("LockClass", "lock_classes"), "witness.classes"),
+    **dict.fromkeys(("NoGraph", "read_graph"), "witness.graph"),
+    **dict.fromkeys(("Situation", "Unwatched", "why"), "witness.live"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return value

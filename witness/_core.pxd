@@ -67,13 +67,14 @@ cdef extern from "witness/core/witness.h" nogil:
         int64_t d_since_ns
     cdef struct w_thread_shm:
         uint64_t t_owner
-        uint32_t t_count, t_wait_class, t_wait_mode, t_wait_stack
+        uint32_t t_namespace, t_count, t_wait_class, t_wait_stack
+        uint16_t t_wait_mode, t_wait_number
         uint64_t t_wait_instance
         int64_t t_wait_since_ns
         char *t_name
         w_held_shm *t_held
     cdef struct w_process_shm:
-        uint32_t p_pid, p_cpu
+        uint32_t p_pid, p_cpu, p_parent
         int64_t p_started_ns
         char *p_name
     cdef struct w_report_held:
@@ -107,6 +108,8 @@ cdef extern from "witness/core/witness.h" nogil:
         uint64_t (*b_place)(w_block *b, void *ctx, void *caller) noexcept
         void (*b_tell)(w_block *b, void *ctx, uint32_t report) noexcept
         void *b_ctx
+        bint b_paused
+        uint32_t b_namespace
     cdef struct w_frame:
         const char *f_file
         const char *f_function
@@ -141,5 +144,8 @@ cdef extern from "witness/core/witness.h" nogil:
     uint32_t w_thread_sweep(w_block *b)
     void w_thread_title(w_block *b, const char *name)
     void w_thread_seat(w_block *b, uint32_t cpu)
+    ctypedef enum w_sighting "enum w_sighting":
+        W_NOBODY, W_SEEN, W_MOVING
+    w_sighting w_waiting_read(const w_block *b, uint32_t i, w_thread_shm *out)
     sm_err w_hooking_init(w_hooking *k, w_block *b)
     void w_hooking_table(w_hooking *k, sm_hooks *out)

@@ -311,6 +311,15 @@ cdef class Watch:
         refuse(w_contention_reset(self.need()))
 
     @property
+    def paused(self):
+        """Whether this process learns no order and reports nothing; what it holds is known all the same."""
+        return self.need().b_paused
+
+    @paused.setter
+    def paused(self, bint value):
+        self.need().b_paused = value
+
+    @property
     def closed(self):
         """Whether the block was left."""
         return self.b == NULL
@@ -327,6 +336,13 @@ cdef class Watch:
     def seat(self, uint32_t cpu):
         """This process's slot in the arena."""
         w_thread_seat(self.need(), cpu)
+
+    def parents(self):
+        """{pid: pid of its parent when it joined}, of every process that did."""
+        cdef w_block *b = self.need()
+        cdef uint32_t i
+        return {b.b_processes[i].p_pid: b.b_processes[i].p_parent for i in range(b.b_max_processes)
+                if b.b_processes[i].p_pid != 0}
 
     def report(self, uint32_t place):
         """(tables, report) for the report at this place; see read_block."""
@@ -355,6 +371,7 @@ cdef class Watch:
 
 
 include "reader.pxi"
+include "waiting.pxi"
 include "foreign.pxi"
 
 

@@ -15,11 +15,16 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
-
-from witness import _witness
+from typing import Any, Protocol
 
 __all__ = ["CALLS", "Allowed", "parse_allowed", "watch_blocking"]
+
+
+class Told(Protocol):
+    """Whom the calls report to: a ``_witness.Watch``, or who stands before one."""
+
+    def may_sleep(self, what: str, /) -> int:
+        """Something that may sleep is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ CALLS: tuple[tuple[Any, str, str, Callable[..., bool]], ...] = (
 """Where the call is, its name there, what reports call it, and whether it may wait with these arguments."""
 
 
-def watch_blocking(watch: _witness.Watch, allowed: Iterable[Allowed] = ()) -> None:
+def watch_blocking(watch: Told, allowed: Iterable[Allowed] = ()) -> None:
     """Report these calls from now on when a lock is held that is not sleepable.
 
     Parameters: allowed: callers that are left alone.
@@ -91,7 +96,7 @@ def watch_blocking(watch: _witness.Watch, allowed: Iterable[Allowed] = ()) -> No
 
 def _watched(
     call: Callable[..., Any],
-    watch: _witness.Watch,
+    watch: Told,
     what: str,
     waits: Callable[..., bool],
     allowed: tuple[Allowed, ...],

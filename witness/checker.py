@@ -68,8 +68,14 @@ class Printer:
             self.output(text)
 
 
+listeners: list[Callable[[str], object]] = []
+"""Given, besides standard error, the text of each report of this process that goes there."""
+
+
 def _to_stderr(text: str) -> None:
     sys.stderr.write(text)
+    for listener in listeners:
+        listener(text)
 
 
 class Checker:

@@ -24,6 +24,7 @@ from witness.cli.run import run
 from witness.cli.screen import complain
 from witness.cli.selftest import selftest
 from witness.cli.stat import stat
+from witness.cli.why import why
 from witness.record import GraphUnreadable
 
 __all__ = ["COMMANDS", "app", "main"]
@@ -31,7 +32,7 @@ __all__ = ["COMMANDS", "app", "main"]
 FOUND = 1
 USAGE = 2
 
-COMMANDS: tuple[Callable[..., None], ...] = (run, report, order, graph, stat, diff, selftest)
+COMMANDS: tuple[Callable[..., None], ...] = (run, report, order, graph, stat, why, diff, selftest)
 """The commands, in the order in which --help lists them."""
 
 app = typer.Typer(

@@ -54,6 +54,7 @@ struct w_block {
     /* A report was written; no lock of this block is held. NULL: nobody is told. */
     void (*b_tell)(struct w_block *b, void *ctx, uint32_t report);
     void *b_ctx;
+    bool b_paused; /* this process learns no order and reports nothing; what it holds is known all the same */
 };
 
 /* Bytes that a block of this geometry takes; 0: out of range. */

@@ -135,7 +135,7 @@ static __attribute__((noinline)) uint32_t order_learn(struct w_block *b, const s
                                                       uint32_t flags, void *address) {
     struct pair pairs[PAIRS];
     uint32_t count = 0, held = w_held_count(t);
-    if (w_local.l_busy != 0) {
+    if (w_local.l_busy != 0 || b->b_paused) {
         return W_NONE;
     }
     w_local.l_busy++;
@@ -176,7 +176,7 @@ static __attribute__((noinline)) void same_class(struct w_block *b, const struct
         return;
     }
     uint32_t bit = same ? W_REVERSAL : W_ORDER_KNOWN;
-    if (w_local.l_busy != 0 || sm_or_acqrel(cell, bit) & bit) {
+    if (w_local.l_busy != 0 || b->b_paused || sm_or_acqrel(cell, bit) & bit) {
         return; /* told of once for each class */
     }
     w_local.l_busy++;
@@ -233,15 +233,18 @@ void w_before_acquire(struct w_block *b, uint32_t class_id, uint64_t instance, e
     if (stack == W_NONE && !(flags & W_QUIET)) {
         stack = w_held_place(b, class_id, address);
     }
-    sm_store_rlx(&t->t_wait_mode, mode);
-    sm_store_rlx(&t->t_wait_instance, instance);
-    sm_store_rlx(&t->t_wait_stack, stack);
+    /* W7: the wait before is over, then the number grows, then the rest is written: whoever sees a part of it sees the
+     * number too. Pairs with w_waiting_read. */
+    sm_store_rel(&t->t_wait_number, (uint16_t)(t->t_wait_number + 1));
+    sm_store_rel(&t->t_wait_mode, (uint16_t)mode);
+    sm_store_rel(&t->t_wait_instance, instance);
+    sm_store_rel(&t->t_wait_stack, stack);
     w_local.l_wait_taken = !(flags & W_UNSURE);
     if (w_local.l_wait_taken) {
         w_contention_found(b, class_id, instance, stack);
     }
-    sm_store_rlx(&t->t_wait_since_ns, w_now_ns());
-    sm_store_rel(&t->t_wait_class, class_id); /* what it waits for is whole; pairs with whoever asks why */
+    sm_store_rel(&t->t_wait_since_ns, w_now_ns());
+    sm_store_rel(&t->t_wait_class, class_id); /* what it waits for is whole; pairs with w_waiting_read */
 }
 
 void w_acquired(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_mode mode, uint32_t flags,

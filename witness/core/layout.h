@@ -22,6 +22,8 @@
  *  W4: the index is derived from classes, frames and stacks, likewise.
  *  W5: a thread slot is written by the thread that t_owner names, and by nobody else while that one lives.
  *  W6: what n_before[n_turn % 2] says is what the sums of that class were at its last reset, all of them at one time.
+ *  W7: while t_wait_class names a class, t_wait_number and the rest of t_wait_* are those of one wait; two readings with
+ *      the same number and beginning are of the same wait, and the thread was in it all the time between them.
  */
 #ifndef W_LAYOUT_H
 #define W_LAYOUT_H
@@ -251,7 +253,8 @@ struct w_thread_shm {
     uint32_t t_count; /* entries of t_held; (t) */
     char t_name[W_THREAD_BYTES];
     uint32_t t_wait_class; /* (t) W_NO_CLASS: it does not wait */
-    uint32_t t_wait_mode;
+    uint16_t t_wait_mode;
+    uint16_t t_wait_number; /* (t) of the waits that this thread began; wraps, so t_wait_since_ns counts as well */
     uint64_t t_wait_instance;
     uint32_t t_wait_stack;
     uint32_t t_pad;
@@ -263,6 +266,8 @@ _Static_assert(offsetof(struct w_thread_shm, t_held) == W_LINE, "layout");
 struct w_process_shm {
     uint32_t p_pid; /* 0: free; (x) */
     uint32_t p_cpu; /* slot in the arena that it was armed through, plus 1; 0: not known */
+    uint32_t p_parent; /* whose child it was then */
+    uint32_t p_pad;
     int64_t p_started_ns; /* CLOCK_REALTIME of its first look at the block */
     char p_name[48];
 };

@@ -29,6 +29,9 @@ bool w_report_again(struct w_block *b, const struct w_report_shm *r) {
 }
 
 void w_report_add(struct w_block *b, struct w_report_shm *r) {
+    if (b->b_paused) {
+        return;
+    }
     r->r_time_ns = w_wall_ns();
     r->r_count = 1;
     if (r->r_who == 0) {

@@ -97,6 +97,7 @@ static struct w_process_shm *process_self(struct w_block *b) {
         struct w_process_shm *p = &b->b_processes[i];
         if (sm_cas(&p->p_pid, &nobody, pid)) {
             p->p_started_ns = w_wall_ns();
+            p->p_parent = (uint32_t)getppid();
             memset(p->p_name, 0, sizeof p->p_name);
             return p;
         }

@@ -10,6 +10,7 @@
 #include "report.h"
 #include "stack.h"
 #include "thread.h"
+#include "waiting.h"
 
 /* What the capsule "shmalloc._native.hooks" points at; shmalloc/native/companion.pxi declares the same. */
 struct sm_arena;

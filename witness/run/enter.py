@@ -3,10 +3,17 @@
 Owns the names of the environment variables. Must never end the program: whatever is wrong is one line on stderr.
 """
 
+from __future__ import annotations
+
 import os
 import sys
+from typing import TYPE_CHECKING
 
-__all__ = ["ARENA", "BLOCKING", "HOOK", "enter", "hook_directory"]
+if TYPE_CHECKING:
+    from shmalloc import Arena
+    from witness.checker import Checker
+
+__all__ = ["ARENA", "BLOCKING", "HOOK", "enter", "hook_directory", "joined", "watch_process"]
 
 ARENA = "WITNESS_RUN_ARENA"
 """The arena that carries the graph of the process tree."""
@@ -21,7 +28,7 @@ def hook_directory() -> str:
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), "hook")
 
 
-_kept: list[object] = []  # the attachment lives as long as the process: locks report until its last moment
+_kept: list[tuple[Arena, Checker]] = []  # lives as long as the process: locks report until its last moment
 
 
 def enter() -> bool:
@@ -32,7 +39,6 @@ def enter() -> bool:
     from shmalloc import Arena
     from shmalloc.errors import ShmallocError
     from witness.checker import WitnessError, arm
-    from witness.foreign import watch_threading
 
     try:
         arena = Arena.attach(name)
@@ -41,10 +47,25 @@ def enter() -> bool:
     except (ShmallocError, WitnessError, OSError) as error:
         sys.stderr.write(f"witness: process {os.getpid()} is not watched: {error}\n")
         return False
-    _kept.extend((arena, checker))
+    watch_process(arena, checker)
+    return True
+
+
+def watch_process(arena: Arena, checker: Checker) -> None:
+    """Have the locks of this process report to an arena that it has armed; its calls too, if the environment says so.
+
+    The one place where kinds of locks are put under witness for a process that nobody wrote for it.
+    """
+    from witness.foreign import watch_threading
+
+    _kept.append((arena, checker))
     watch_threading(checker.native)
     if BLOCKING in os.environ:
         from witness.blocking import parse_allowed, watch_blocking
 
         watch_blocking(checker.native, parse_allowed(os.environ[BLOCKING]))
-    return True
+
+
+def joined() -> tuple[Arena, Checker] | None:
+    """What this process reports to; None: it is not watched."""
+    return _kept[0] if _kept else None

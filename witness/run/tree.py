@@ -8,14 +8,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from shmalloc import Arena
-from witness.checker import arm
+from witness.checker import Checker, arm
 from witness.graph import read_graph
 from witness.record import Graph
 from witness.run.enter import ARENA, BLOCKING, HOOK, hook_directory
 
-__all__ = ["environment", "run_watched"]
+__all__ = ["environment", "run_watched", "tree_arena"]
 
 _PROCESSES = 256
+
+
+def tree_arena(what: str) -> tuple[Arena, Checker]:
+    """Make the arena of a process tree and its graph; the maker unlinks it.
+
+    Parameters: what: goes into its name. Raises: OutOfMemory: /dev/shm has no room for the graph.
+    """
+    arena = Arena.create(f"witness-{what}-{os.getpid()}", max_size="256M", max_cpus=_PROCESSES)
+    return arena, arm(arena, output=None, processes=_PROCESSES, nosleepwithlocks=False)
 
 
 def environment(arena: str, blocking: Sequence[str] | None) -> dict[str, str]:
@@ -53,12 +62,11 @@ def run_watched(arguments: Sequence[str], *, program: str, blocking: Sequence[st
     Returns: its exit status (128 + the signal that ended it), and the graph of its process tree.
     Raises: OutOfMemory: /dev/shm has no room for the graph.
     """
-    name = f"witness-run-{os.getpid()}"
-    with Arena.create(name, max_size="256M", max_cpus=_PROCESSES) as arena:
-        checker = arm(arena, output=None, processes=_PROCESSES, nosleepwithlocks=False)
+    arena, checker = tree_arena("run")
+    with arena:
         try:
             with (
-                subprocess.Popen([sys.executable, *arguments], env=environment(name, blocking)) as child,
+                subprocess.Popen([sys.executable, *arguments], env=environment(arena.name, blocking)) as child,
                 _forwarded(child),
             ):
                 status = child.wait()

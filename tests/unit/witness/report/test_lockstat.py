@@ -29,15 +29,19 @@ def test_a_row_has_lock_stats_columns_in_microseconds() -> None:
     ]
     expected = ("accounts", "3", "1.00", "9.00", "15.00", "5.00", "12", "0.50", "40.00", "90.00", "7.50")
     assert table.rows[0] == expected
-    assert table.rows[-1][1:6] == ("0", "0.00", "0.00", "0.00", "0.00")
+    assert table.rows[-1][1:6] == ("0", "-", "-", "-", "-")
 
 
 def test_contention_points_name_the_places_that_waited() -> None:
     rows = point_table(lock_rows(bank(), "contentions")).rows
-    assert rows == (("accounts", "2", "bank.py:12", "transfer"), ("accounts", "1", "bank.py:21", "close_day"))
+    assert rows == (
+        ("accounts", "waits", "2", "bank.py:12", "transfer"),
+        ("accounts", "waits", "1", "bank.py:21", "close_day"),
+    )
 
 
 def test_json_has_nanoseconds() -> None:
     value = as_plain_stat(bank().classes[0])
-    assert value["wait"] == {"min_ns": 1_000, "max_ns": 9_000, "total_ns": 15_000, "avg_ns": 5_000.0}
+    expected = {"measured": 3, "min_ns": 1_000, "max_ns": 9_000, "total_ns": 15_000, "avg_ns": 5_000.0}
+    assert value["wait"] == expected
     assert value["acquisitions"] == 12
