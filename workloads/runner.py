@@ -162,6 +162,10 @@ class _Run:
         victim = next((w for w in reversed(self._workers) if w.rank == rank and not w.gone), None)
         if victim is None:
             return
+        # One that took the place of another may still be starting: it is killed at work, not before it has attached.
+        self._listen(lambda worker: worker is not victim or worker.ready is not None, self._settings.startup_s, "start")
+        if victim.gone:
+            return
         victim.killed = victim.gone = True
         try:
             self._recoveries.append(kill_and_recover(arena, victim.pid, self._elapsed_s()))

@@ -120,6 +120,14 @@ def test_workers_that_the_runner_kills_are_replaced_and_named_in_the_result(work
     assert any(tally.ops > 0 for tally in replaced)
 
 
+def test_a_replacement_that_is_still_starting_is_killed_at_work_and_not_before() -> None:
+    # The kills are due a few hundredths of a second apart, much sooner than a process has started.
+    result: RunResult = run_workload(Settings(workload="packets", cpus=1, seconds=0.2, seed=3, kills=3))
+    assert (result.violations, result.findings, result.leaked_items, result.kills) == ([], [], 0, 3)
+    killed = [worker.pid for worker in result.workers if worker.killed]
+    assert sorted(death.pid for recovery in result.recoveries for death in recovery.deaths) == sorted(killed)
+
+
 def test_the_owner_of_a_cookie_tells_the_lives_of_a_rank_apart(arena: shmalloc.Arena) -> None:
     settings = Settings(workload="packets", cpus=3, seconds=1, seed=1)
     owners = {
