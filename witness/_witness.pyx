@@ -11,8 +11,10 @@ from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 cdef extern from "<string.h>" nogil:
     size_t strnlen(const char *raw, size_t room)
+    void *memset(void *raw, int value, size_t nbytes)
 
 from witness._core cimport *
 
@@ -53,6 +55,15 @@ cdef int refuse(sm_err err) except -1:
     return 0
 
 
+cdef enum:
+    OWN_CODES = 256 # a power of two
+cdef PyObject *own_codes[OWN_CODES] # code objects that stacks leave out, by address; who meets another there takes its place
+
+
+cdef inline PyObject **own_place(PyObject *code) noexcept nogil:
+    return &own_codes[(<size_t>code >> 5) & (OWN_CODES - 1)]
+
+
 cdef dict OWN = {} # id of a code object -> (whether it is left out of stacks, the code, file and function as bytes)
 
 
@@ -62,9 +73,12 @@ cdef tuple code_known(PyObject *raw, object skip):
         code = <object>raw
         if len(OWN) > 16384:
             OWN.clear()
+            memset(own_codes, 0, sizeof(own_codes)) # they may be gone now
         known = (bool(skip(code)), code, code.co_filename.encode("utf-8", "replace"),
                  getattr(code, "co_qualname", code.co_name).encode("utf-8", "replace"))
         OWN[<size_t>raw] = known
+        if known[0]:
+            own_place(raw)[0] = raw
     return known
 
 
@@ -101,19 +115,24 @@ cdef uint32_t capture(w_block *b, void *ctx, void *caller) noexcept:
 
 
 cdef uint64_t place_here(w_block *b, void *ctx, void *caller) noexcept:
-    """The instruction that the innermost Python frame is at: no frame is walked, nothing but it is looked at."""
+    """The instruction that the innermost Python frame is at, of those that stacks do not leave out."""
     cdef PyObject *frame
+    cdef PyObject *outer
     cdef PyObject *code
-    cdef uint64_t place
+    cdef uint64_t place = <uint64_t><size_t>caller
     if not PyGILState_Check() or PyErr_Occurred() != NULL:
-        return <uint64_t><size_t>caller
+        return place
     frame = PyThreadState_GetFrame(PyThreadState_Get())
-    if frame == NULL:
-        return <uint64_t><size_t>caller
-    code = PyFrame_GetCode(frame)
-    place = <uint64_t><size_t>code * 31 + <uint64_t>(PyFrame_GetLasti(frame) + 1)
-    Py_DECREF(<object>code)
-    Py_DECREF(<object>frame)
+    while frame != NULL:
+        code = PyFrame_GetCode(frame)
+        Py_DECREF(<object>code)
+        if own_place(code)[0] != code:
+            place = <uint64_t><size_t>code * 31 + <uint64_t>(PyFrame_GetLasti(frame) + 1)
+            Py_DECREF(<object>frame)
+            break
+        outer = PyFrame_GetBack(frame)
+        Py_DECREF(<object>frame)
+        frame = outer
     return place
 
 
@@ -211,7 +230,7 @@ cdef class Watch:
     # ------------------------------------------------------------ classes and orders
 
     def class_get(self, str name not None, str kind not None, uint32_t subclass=0, uint32_t flags=0):
-        """The number of the class, made if there is none. flags: SLEEPABLE, RECURSABLE, DUPOK, SPIN, NORELEASE."""
+        """The number of the class, made if there is none. flags: SLEEPABLE, RECURSABLE, DUPOK, SPIN, NORELEASE, PRIVATE."""
         cdef uint32_t id = 0
         cdef bytes raw = name.encode("utf-8", "replace"), raw_kind = kind.encode("utf-8", "replace")
         cdef sm_err err = w_class_get(self.need(), raw, raw_kind, subclass, flags, &id)
@@ -339,6 +358,7 @@ cdef class Watch:
 
 include "reader.pxi"
 include "foreign.pxi"
+include "locktype.pxi"
 
 
 def disarm(capsule, bint everywhere):

@@ -28,7 +28,9 @@ __all__ = ["Checker", "NotArmed", "WitnessError", "arm", "attached", "disarm"]
 
 ENTRY = "witness.checker:attached"
 REGION = "witness"
-_OWN = tuple(os.path.dirname(os.path.abspath(str(m.__file__))) + os.sep for m in (_native, _witness))
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_OWN = (_HERE, *(os.path.dirname(os.path.abspath(str(m.__file__))) + os.sep for m in (_native, _witness)))
+_OF_USERS = tuple(_HERE + name + os.sep for name in ("selftest", "run"))  # these take locks as a program does
 
 
 class WitnessError(RuntimeError):
@@ -45,7 +47,7 @@ class NotArmed(WitnessError):
 
 def _own_code(code: CodeType) -> bool:
     """Frames of the allocator and of the checker say nothing about the user's program."""
-    return code.co_filename.startswith(_OWN)
+    return code.co_filename.startswith(_OWN) and not code.co_filename.startswith(_OF_USERS)
 
 
 class Printer:

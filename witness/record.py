@@ -87,7 +87,8 @@ class LockClassRecord(msgspec.Struct, frozen=True):
 
     `site` is where locks of the class are made. `sleepable`: a holder may sleep. `recursive`: a holder may take it
     again.
-    `dup_ok`: two different locks of the class may be held at once. `wait` is what waiters waited, `hold` what holders
+    `dup_ok`: two different locks of the class may be held at once. `signal`: one was given back by another thread than
+    took it, so they are no mutexes and have no order. `wait` is what waiters waited, `hold` what holders
     held; `points` are the places that had to wait most, the most frequent first.
     """
 
@@ -98,6 +99,7 @@ class LockClassRecord(msgspec.Struct, frozen=True):
     sleepable: bool = False
     recursive: bool = False
     dup_ok: bool = False
+    signal: bool = False
     acquires: int = 0
     contended: int = 0
     wait: Span = Span()
