@@ -11,7 +11,14 @@ from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.errno cimport EINVAL, errno
 from libc.stdlib cimport calloc, free
+from libc.string cimport strerror
+from posix.fcntl cimport O_CLOEXEC, O_RDWR, open
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
+from posix.stat cimport fstat, struct_stat
+from posix.types cimport off_t
+from posix.unistd cimport _SC_PAGESIZE, close, sysconf
 cdef extern from "<string.h>" nogil:
     size_t strnlen(const char *raw, size_t room)
     void *memset(void *raw, int value, size_t nbytes)
@@ -151,11 +158,15 @@ cdef class Watch:
     cdef w_hooking k
     cdef object skip, on_report
     cdef object memory # a buffer's owner, when the block is not an arena's
+    cdef void *mapped # or what of_file mapped
+    cdef size_t mapped_bytes
     cdef bint armed
 
     def __dealloc__(self):
         if self.b != NULL:
             w_block_close(self.b) # only without an arena: detached() has been called otherwise
+        if self.mapped != NULL:
+            munmap(self.mapped, self.mapped_bytes)
 
     @staticmethod
     def of_arena(capsule, bytes entry not None, geometry, skip, on_report):
@@ -203,6 +214,36 @@ cdef class Watch:
         cdef Watch self = Watch.__new__(Watch)
         refuse(w_block_open(&view[0], view.shape[0], False, &self.b))
         self.memory = view
+        self.begin(skip, on_report)
+        return self
+
+    @staticmethod
+    def of_file(path not None, uint64_t offset, uint64_t nbytes, skip, on_report):
+        """Open the block that lies there in a file, which others made. No descriptor stays open; the memory stays mapped
+        until the Watch goes.
+
+        Raises: OSError. CoreError: there is no block, or one of another version.
+        """
+        cdef Watch self = Watch.__new__(Watch)
+        cdef uint64_t skew = offset % <uint64_t>sysconf(_SC_PAGESIZE)
+        cdef struct_stat seen
+        cdef bytes raw = path.encode() if isinstance(path, str) else path
+        cdef int fd = open(raw, O_RDWR | O_CLOEXEC)
+        cdef int err
+        if fd < 0:
+            raise OSError(errno, strerror(errno).decode("utf-8", "replace"), path)
+        if fstat(fd, &seen) == 0 and offset <= <uint64_t>seen.st_size and nbytes <= <uint64_t>seen.st_size - offset:
+            self.mapped = mmap(NULL, nbytes + skew, PROT_READ | PROT_WRITE, MAP_SHARED, fd, <off_t>(offset - skew))
+            err = errno
+        else:
+            self.mapped = MAP_FAILED
+            err = EINVAL
+        close(fd)
+        if self.mapped == MAP_FAILED:
+            self.mapped = NULL
+            raise OSError(err, strerror(err).decode("utf-8", "replace"), path)
+        self.mapped_bytes = nbytes + skew
+        refuse(w_block_open(<char *>self.mapped + skew, nbytes, False, &self.b))
         self.begin(skip, on_report)
         return self
 
@@ -359,6 +400,15 @@ cdef class Watch:
 include "reader.pxi"
 include "foreign.pxi"
 include "locktype.pxi"
+
+
+def block_place(capsule):
+    """(offset, bytes) of the region "witness" in the arena's object. Raises: CoreError: there is none."""
+    cdef w_door *door = <w_door *>PyCapsule_GetPointer(capsule, SM_HOOKS_CAPSULE)
+    cdef uint64_t off = 0, nbytes = 0
+    cdef uint32_t version = 0
+    refuse(door.find(door.arena, "witness", &off, &nbytes, &version))
+    return off, nbytes
 
 
 def disarm(capsule, bint everywhere):

@@ -18,19 +18,16 @@ import os
 import sys
 from collections.abc import Callable
 from itertools import pairwise
-from types import CodeType
 
 from shmalloc import Arena, _native
 from witness import _witness
+from witness.frames import own_code
 from witness.texts import report_text
 
 __all__ = ["Checker", "NotArmed", "WitnessError", "arm", "attached", "disarm"]
 
 ENTRY = "witness.checker:attached"
 REGION = "witness"
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_OWN = (_HERE, *(os.path.dirname(os.path.abspath(str(m.__file__))) + os.sep for m in (_native, _witness)))
-_OF_USERS = tuple(_HERE + name + os.sep for name in ("selftest", "run"))  # these take locks as a program does
 
 
 class WitnessError(RuntimeError):
@@ -43,11 +40,6 @@ class WitnessError(RuntimeError):
 
 class NotArmed(WitnessError):
     """The arena is not under witness in this process."""
-
-
-def _own_code(code: CodeType) -> bool:
-    """Frames of the allocator and of the checker say nothing about the user's program."""
-    return code.co_filename.startswith(_OWN) and not code.co_filename.startswith(_OF_USERS)
 
 
 class Printer:
@@ -216,7 +208,7 @@ class _Kept:
 def _watch(arena: Arena, geometry: tuple[int, ...] | None, output: Callable[[str], object] | None) -> Checker:
     printer = Printer(output)
     try:
-        watch = _witness.Watch.of_arena(_native.hooks_capsule(arena), ENTRY.encode(), geometry, _own_code, printer)
+        watch = _witness.Watch.of_arena(_native.hooks_capsule(arena), ENTRY.encode(), geometry, own_code, printer)
     except _witness.CoreError as error:
         raise WitnessError(
             f"the arena {arena.name!r} cannot be watched: {error.code} (its region {REGION!r}); make the arena anew, or"

@@ -3,10 +3,19 @@
 Owns the names of the environment variables. Must never end the program: whatever is wrong is one line on stderr.
 """
 
+from __future__ import annotations
+
+import atexit
 import os
 import sys
+from typing import TYPE_CHECKING
 
-__all__ = ["ARENA", "BLOCKING", "HOOK", "enter", "hook_directory"]
+from witness.run.block import Place
+
+if TYPE_CHECKING:
+    from witness._witness import Watch
+
+__all__ = ["ARENA", "BLOCKING", "HOOK", "enter", "hook_directory", "watch_kinds"]
 
 ARENA = "WITNESS_RUN_ARENA"
 """The arena that carries the graph of the process tree."""
@@ -29,10 +38,12 @@ def enter() -> bool:
     name = os.environ.get(ARENA, "")
     if not name or _kept:
         return bool(_kept)
+    place = Place.here()
+    if place is not None:
+        return _enter_block(place)
     from shmalloc import Arena
     from shmalloc.errors import ShmallocError
     from witness.checker import WitnessError, arm
-    from witness.foreign import watch_threading
 
     try:
         arena = Arena.attach(name)
@@ -42,9 +53,38 @@ def enter() -> bool:
         sys.stderr.write(f"witness: process {os.getpid()} is not watched: {error}\n")
         return False
     _kept.extend((arena, checker))
-    watch_threading(checker.native)
+    watch_kinds(checker.native)
+    return True
+
+
+def _enter_block(place: Place) -> bool:
+    """Join without the allocator: the report comes at the end of the tree, so nothing but the block is needed."""
+    from witness._witness import CoreError, Watch
+    from witness.frames import own_code
+
+    try:
+        watch = Watch.of_file(place.path, place.offset, place.nbytes, own_code, _untold)
+    except (CoreError, OSError) as error:
+        sys.stderr.write(f"witness: process {os.getpid()} is not watched: {error}\n")
+        return False
+    watch.title(os.path.basename(sys.argv[0] if hasattr(sys, "argv") and sys.argv else "") or "python")
+    atexit.register(watch.detached)
+    _kept.append(watch)
+    watch_kinds(watch)
+    return True
+
+
+def _untold(place: int) -> None:
+    """Reports of a process of the tree are read at its end."""
+
+
+def watch_kinds(watch: Watch) -> None:
+    """Have the locks of this process report; its calls too, if the environment says so. The one place that knows which
+    kinds of locks there are."""
+    from witness.foreign import watch_threading
+
+    watch_threading(watch)
     if BLOCKING in os.environ:
         from witness.blocking import parse_allowed, watch_blocking
 
-        watch_blocking(checker.native, parse_allowed(os.environ[BLOCKING]))
-    return True
+        watch_blocking(watch, parse_allowed(os.environ[BLOCKING]))

@@ -7,10 +7,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from shmalloc import Arena
+from shmalloc import Arena, _native
+from shmalloc.naming import object_name
+from witness import _witness
 from witness.checker import arm
 from witness.graph import read_graph
 from witness.record import Graph
+from witness.run.block import BLOCK, Place
 from witness.run.enter import ARENA, BLOCKING, HOOK, hook_directory
 
 __all__ = ["environment", "run_watched"]
@@ -27,6 +30,7 @@ def environment(arena: str, blocking: Sequence[str] | None) -> dict[str, str]:
     env[ARENA] = arena
     env[HOOK] = hook
     env.pop(BLOCKING, None)
+    env.pop(BLOCK, None)
     if blocking is not None:
         env[BLOCKING] = "\n".join(blocking)
     return env
@@ -56,9 +60,12 @@ def run_watched(arguments: Sequence[str], *, program: str, blocking: Sequence[st
     name = f"witness-run-{os.getpid()}"
     with Arena.create(name, max_size="256M", max_cpus=_PROCESSES) as arena:
         checker = arm(arena, output=None, processes=_PROCESSES, nosleepwithlocks=False)
+        env = environment(name, blocking)
+        place = Place(f"/dev/shm{object_name(name)}", *_witness.block_place(_native.hooks_capsule(arena)))
+        env[BLOCK] = place.text()
         try:
             with (
-                subprocess.Popen([sys.executable, *arguments], env=environment(name, blocking)) as child,
+                subprocess.Popen([sys.executable, *arguments], env=env) as child,
                 _forwarded(child),
             ):
                 status = child.wait()

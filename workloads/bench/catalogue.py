@@ -53,6 +53,11 @@ CASES: tuple[Case, ...] = (
     Case("py.read", "Python: item.read(64, offset)", "ns"),
     Case("py.write", "Python: item.write(data, offset), 64 bytes", "ns"),
     Case("mbuf.forward", "Python: a capture forwarded packet by packet, two processes over one", "x"),
+    Case("witness.lock", "threading.Lock under witness run: acquire and release", "ns"),
+    Case("witness.lock_with", "the same: a with statement", "ns"),
+    Case("witness.lock_nested", "the same: one lock in another", "ns"),
+    Case("witness.lock_contended", "the same: two threads share a lock", "ns"),
+    Case("witness.program", "the interpreter's own test_queue under witness run", "us"),
     Case("msg.roundtrip", "2 KiB to another process and back", "ns", paired=True),
     Case("msg.stream", "a stream of 2 KiB messages, each", "ns", paired=True),
 )

@@ -110,7 +110,8 @@ pickle.dumps(type({0}())) == pickle.dumps(type({0}())) | pickle.loads(pickle.dum
 {0}().release() | {0}().release(1) | {0}().release(a=1) | {0}().__enter__() | {0}().__enter__(1, 2, 3)
 {0}().__exit__() | locked({0}).__exit__() | locked({0}).__exit__(1) | locked({0}).__exit__(1, 2, 3)
 locked({0}).release() | with_statement({0}()) | raising({0}()) | reinit({0}()) | reinit(locked({0}))
-other(locked({0}).release) | other(lambda lock=locked({0}): lock.acquire(False)) | other(lambda lock=locked({0}): lock.acquire(timeout=0.01))
+other(locked({0}).release) | other(lambda lock=locked({0}): lock.acquire(False))
+other(lambda lock=locked({0}): lock.acquire(timeout=0.01))
 other(lambda lock=locked({0}): lock.acquire(timeout=0)) | other(lambda lock=released(locked({0})): lock.acquire())
 isinstance({0}(), before_type) | isinstance({0}(), before_rtype) | isinstance({0}(), type({0}())) | {0}(1) is None
 """
