@@ -2,8 +2,8 @@
 
 Owns the comparison and the list of suites with the reports that are right (docs/witness-cpython.md judges them). As a
 program it runs every suite whole, prints a line for each, and fails when one differs:
-`python tests/e2e/cpython_suites.py [SUITE ...]`. A test that differs is run again, alone and on both sides, before it counts: the suites themselves depend
-on how busy the machine is.
+`python tests/e2e/cpython_suites.py [SUITE ...]`. A test that differs is run again, alone and on both sides, before it
+counts: the suites themselves depend on how busy the machine is.
 """
 
 import json

@@ -60,10 +60,10 @@ def run_watched(arguments: Sequence[str], *, program: str, blocking: Sequence[st
     name = f"witness-run-{os.getpid()}"
     with Arena.create(name, max_size="256M", max_cpus=_PROCESSES) as arena:
         checker = arm(arena, output=None, processes=_PROCESSES, nosleepwithlocks=False)
-        env = environment(name, blocking)
-        place = Place(f"/dev/shm{object_name(name)}", *_witness.block_place(_native.hooks_capsule(arena)))
-        env[BLOCK] = place.text()
         try:
+            env = environment(name, blocking)
+            place = Place(f"/dev/shm{object_name(name)}", *_witness.block_place(_native.hooks_capsule(arena)))
+            env[BLOCK] = place.text()
             with (
                 subprocess.Popen([sys.executable, *arguments], env=env) as child,
                 _forwarded(child),
