@@ -19,6 +19,11 @@ from workloads.bench.round import Progress, Tableau
 from workloads.bench.targets import BARE_LOCK, BARE_PROGRAM, WATCHED_LOCK, WATCHED_PROGRAM
 
 PROGRAM = "witness.program"
+ANSWERED = (
+    *((name, subject) for name in LOOPS for subject in (BARE_LOCK, WATCHED_LOCK)),
+    *((PROGRAM, subject) for subject in (BARE_PROGRAM, WATCHED_PROGRAM)),
+)
+"""Every case and subject of this level."""
 TURNS_MOST = 3
 DEADLINE_S = 300.0
 _WITNESS = ("-m", "witness.cli", "run")
