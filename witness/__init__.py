@@ -25,9 +25,13 @@ The table is handed over as a PyCapsule named ``shmalloc._native.hooks`` and car
 ``SM_HOOKS_VERSION``; a table of another version is refused.
 """
 
-from witness.checker import Checker, NotArmed, WitnessError, arm, disarm
-from witness.classes import LockClass, lock_classes
-from witness.graph import NoGraph, read_graph
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from witness.checker import Checker, NotArmed, WitnessError, arm, disarm
+    from witness.classes import LockClass, lock_classes
+    from witness.graph import NoGraph, read_graph
 
 __all__ = [
     "Checker",
@@ -40,3 +44,17 @@ __all__ = [
     "lock_classes",
     "read_graph",
 ]
+
+# Each process of a watched tree loads the package before its program: a name is imported when it is asked for.
+_HOMES = {
+    **dict.fromkeys(("Checker", "NotArmed", "WitnessError", "arm", "disarm"), "witness.checker"),
+    **dict.fromkeys(("LockClass", "lock_classes"), "witness.classes"),
+    **dict.fromkeys(("NoGraph", "read_graph"), "witness.graph"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return value
