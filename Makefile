@@ -16,8 +16,8 @@ CTEST := $(BIN)/ctest --output-on-failure -j $(JOBS) --timeout 240 --no-tests=er
 NO_ASLR := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 NATIVE := pyproject.toml CMakeLists.txt shmalloc/core/CMakeLists.txt $(wildcard cmake/*) \
-          $(wildcard shmalloc/*.px[ydi] shmalloc/native/*) \
-          $(wildcard witness/*.px[ydi] witness/core/*) \
+          $(wildcard shmalloc/*.px[di] shmalloc/*.pyx shmalloc/native/*) \
+          $(wildcard witness/*.px[di] witness/*.pyx witness/core/*) \
           $(wildcard shmalloc/core/*.[ch] shmalloc/core/base/*.[ch])
 C_FILES = $(shell find shmalloc witness examples tests/core tests/witness_core workloads -name '*.[ch]' 2>/dev/null)
 
@@ -68,11 +68,12 @@ format: $(VENV)/.dev ## bring Python and C into the style that lint checks
 bench: $(VENV)/.dev ## measure against peers, as ratios within one run
 	$(BIN)/workloads bench
 
-soak: $(VENV)/.dev core-asan ## run every workload for a long time (SOAK_SECONDS shared), then the whole crash proof
+soak: $(VENV)/.dev core-asan ## run every workload for a long time (SOAK_SECONDS shared), then the interpreter's own tests under witness and the whole crash proof
 	@set -e; names=$$($(BIN)/workloads list --json | $(BIN)/python -c \
 	    'import json, sys; print(*[w["name"] for w in json.load(sys.stdin)])'); \
 	set -- $$names; each=$$(( $(SOAK_SECONDS) / $$# )); \
 	for name in $$names; do $(BIN)/workloads run $$name --cpus $(SOAK_CPUS) --seconds $$each; done
+	$(BIN)/python tests/e2e/cpython_suites.py
 	build/core-asan/tests/core/prove/prove --all
 
 docs: $(VENV)/.dev ## build the documentation in docs/_build/html

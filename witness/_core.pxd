@@ -22,7 +22,7 @@ cdef extern from "witness/core/witness.h" nogil:
     enum:
         W_ENTRY_BYTES, W_VERSION, W_NAME_BYTES, W_KIND_BYTES, W_FILE_BYTES, W_FUNCTION_BYTES, W_TEXT_BYTES
         W_THREAD_BYTES, W_FRAMES, W_HELD, W_CYCLE, W_GATES, W_EDGE_THREADS, W_REPORT_HELD
-        W_HOOKS, W_TRY, W_QUIET, W_CONTENDED, W_UNSURE, W_POINTS, W_EDGE_LIVE, W_EDGE_SHIFT, W_MANY, W_KINDS
+        W_HOOKS, W_TRY, W_QUIET, W_CONTENDED, W_UNSURE, W_POINTS, W_EDGE_LIVE, W_EDGE_SHIFT, W_MANY, W_KINDS, W_SIGNAL
     uint32_t W_NO_CLASS
     ctypedef enum w_mode "enum w_mode":
         W_EXCLUSIVE, W_SHARED, W_SHARED_RECURSIVE
@@ -123,6 +123,7 @@ cdef extern from "witness/core/witness.h" nogil:
     sm_err w_block_open(void *mem, uint64_t nbytes, bint reader, w_block **out)
     void w_block_close(w_block *b)
     sm_err w_class_get(w_block *b, const char *name, const char *kind, uint32_t subclass, uint32_t flags, uint32_t *id)
+    void w_class_signal(w_block *b, uint32_t id)
     uint32_t w_stack_get(w_block *b, const w_frame *frames, uint32_t count)
     void w_before_acquire(w_block *b, uint32_t c, uint64_t instance, w_mode mode, uint32_t flags, void *address)
     void w_acquired(w_block *b, uint32_t c, uint64_t instance, w_mode mode, uint32_t flags, void *address)

@@ -11,8 +11,17 @@ from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.errno cimport EINVAL, errno
+from libc.stdlib cimport calloc, free
+from libc.string cimport strerror
+from posix.fcntl cimport O_CLOEXEC, O_RDWR, open
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
+from posix.stat cimport fstat, struct_stat
+from posix.types cimport off_t
+from posix.unistd cimport _SC_PAGESIZE, close, sysconf
 cdef extern from "<string.h>" nogil:
     size_t strnlen(const char *raw, size_t room)
+    void *memset(void *raw, int value, size_t nbytes)
 
 from witness._core cimport *
 
@@ -53,6 +62,15 @@ cdef int refuse(sm_err err) except -1:
     return 0
 
 
+cdef enum:
+    OWN_CODES = 256 # a power of two
+cdef PyObject *own_codes[OWN_CODES] # code objects that stacks leave out, by address; who meets another there takes its place
+
+
+cdef inline PyObject **own_place(PyObject *code) noexcept nogil:
+    return &own_codes[(<size_t>code >> 5) & (OWN_CODES - 1)]
+
+
 cdef dict OWN = {} # id of a code object -> (whether it is left out of stacks, the code, file and function as bytes)
 
 
@@ -62,9 +80,12 @@ cdef tuple code_known(PyObject *raw, object skip):
         code = <object>raw
         if len(OWN) > 16384:
             OWN.clear()
+            memset(own_codes, 0, sizeof(own_codes)) # they may be gone now
         known = (bool(skip(code)), code, code.co_filename.encode("utf-8", "replace"),
                  getattr(code, "co_qualname", code.co_name).encode("utf-8", "replace"))
         OWN[<size_t>raw] = known
+        if known[0]:
+            own_place(raw)[0] = raw
     return known
 
 
@@ -101,19 +122,24 @@ cdef uint32_t capture(w_block *b, void *ctx, void *caller) noexcept:
 
 
 cdef uint64_t place_here(w_block *b, void *ctx, void *caller) noexcept:
-    """The instruction that the innermost Python frame is at: no frame is walked, nothing but it is looked at."""
+    """The instruction that the innermost Python frame is at, of those that stacks do not leave out."""
     cdef PyObject *frame
+    cdef PyObject *outer
     cdef PyObject *code
-    cdef uint64_t place
+    cdef uint64_t place = <uint64_t><size_t>caller
     if not PyGILState_Check() or PyErr_Occurred() != NULL:
-        return <uint64_t><size_t>caller
+        return place
     frame = PyThreadState_GetFrame(PyThreadState_Get())
-    if frame == NULL:
-        return <uint64_t><size_t>caller
-    code = PyFrame_GetCode(frame)
-    place = <uint64_t><size_t>code * 31 + <uint64_t>(PyFrame_GetLasti(frame) + 1)
-    Py_DECREF(<object>code)
-    Py_DECREF(<object>frame)
+    while frame != NULL:
+        code = PyFrame_GetCode(frame)
+        Py_DECREF(<object>code)
+        if own_place(code)[0] != code:
+            place = <uint64_t><size_t>code * 31 + <uint64_t>(PyFrame_GetLasti(frame) + 1)
+            Py_DECREF(<object>frame)
+            break
+        outer = PyFrame_GetBack(frame)
+        Py_DECREF(<object>frame)
+        frame = outer
     return place
 
 
@@ -132,11 +158,15 @@ cdef class Watch:
     cdef w_hooking k
     cdef object skip, on_report
     cdef object memory # a buffer's owner, when the block is not an arena's
+    cdef void *mapped # or what of_file mapped
+    cdef size_t mapped_bytes
     cdef bint armed
 
     def __dealloc__(self):
         if self.b != NULL:
             w_block_close(self.b) # only without an arena: detached() has been called otherwise
+        if self.mapped != NULL:
+            munmap(self.mapped, self.mapped_bytes)
 
     @staticmethod
     def of_arena(capsule, bytes entry not None, geometry, skip, on_report):
@@ -187,6 +217,36 @@ cdef class Watch:
         self.begin(skip, on_report)
         return self
 
+    @staticmethod
+    def of_file(path not None, uint64_t offset, uint64_t nbytes, skip, on_report):
+        """Open the block that lies there in a file, which others made. No descriptor stays open; the memory stays mapped
+        until the Watch goes.
+
+        Raises: OSError. CoreError: there is no block, or one of another version.
+        """
+        cdef Watch self = Watch.__new__(Watch)
+        cdef uint64_t skew = offset % <uint64_t>sysconf(_SC_PAGESIZE)
+        cdef struct_stat seen
+        cdef bytes raw = path.encode() if isinstance(path, str) else path
+        cdef int fd = open(raw, O_RDWR | O_CLOEXEC)
+        cdef int err
+        if fd < 0:
+            raise OSError(errno, strerror(errno).decode("utf-8", "replace"), path)
+        if fstat(fd, &seen) == 0 and offset <= <uint64_t>seen.st_size and nbytes <= <uint64_t>seen.st_size - offset:
+            self.mapped = mmap(NULL, nbytes + skew, PROT_READ | PROT_WRITE, MAP_SHARED, fd, <off_t>(offset - skew))
+            err = errno
+        else:
+            self.mapped = MAP_FAILED
+            err = EINVAL
+        close(fd)
+        if self.mapped == MAP_FAILED:
+            self.mapped = NULL
+            raise OSError(err, strerror(err).decode("utf-8", "replace"), path)
+        self.mapped_bytes = nbytes + skew
+        refuse(w_block_open(<char *>self.mapped + skew, nbytes, False, &self.b))
+        self.begin(skip, on_report)
+        return self
+
     cdef begin(self, skip, on_report):
         self.skip = skip
         self.on_report = on_report
@@ -211,7 +271,7 @@ cdef class Watch:
     # ------------------------------------------------------------ classes and orders
 
     def class_get(self, str name not None, str kind not None, uint32_t subclass=0, uint32_t flags=0):
-        """The number of the class, made if there is none. flags: SLEEPABLE, RECURSABLE, DUPOK, SPIN, NORELEASE."""
+        """The number of the class, made if there is none. flags: SLEEPABLE, RECURSABLE, DUPOK, SPIN, NORELEASE, PRIVATE."""
         cdef uint32_t id = 0
         cdef bytes raw = name.encode("utf-8", "replace"), raw_kind = kind.encode("utf-8", "replace")
         cdef sm_err err = w_class_get(self.need(), raw, raw_kind, subclass, flags, &id)
@@ -373,6 +433,16 @@ cdef class Watch:
 include "reader.pxi"
 include "waiting.pxi"
 include "foreign.pxi"
+include "locktype.pxi"
+
+
+def block_place(capsule):
+    """(offset, bytes) of the region "witness" in the arena's object. Raises: CoreError: there is none."""
+    cdef w_door *door = <w_door *>PyCapsule_GetPointer(capsule, SM_HOOKS_CAPSULE)
+    cdef uint64_t off = 0, nbytes = 0
+    cdef uint32_t version = 0
+    refuse(door.find(door.arena, "witness", &off, &nbytes, &version))
+    return off, nbytes
 
 
 def disarm(capsule, bint everywhere):

@@ -18,18 +18,17 @@ import os
 import sys
 from collections.abc import Callable
 from itertools import pairwise
-from types import CodeType
 from typing import Any
 
 from shmalloc import Arena, _native
 from witness import _witness
+from witness.frames import own_code
 from witness.texts import report_text
 
 __all__ = ["Checker", "NotArmed", "WitnessError", "arm", "attached", "disarm", "opened"]
 
 ENTRY = "witness.checker:attached"
 REGION = "witness"
-_OWN = tuple(os.path.dirname(os.path.abspath(str(m.__file__))) + os.sep for m in (_native, _witness))
 
 
 class WitnessError(RuntimeError):
@@ -42,11 +41,6 @@ class WitnessError(RuntimeError):
 
 class NotArmed(WitnessError):
     """The arena is not under witness in this process."""
-
-
-def _own_code(code: CodeType) -> bool:
-    """Frames of the allocator and of the checker say nothing about the user's program."""
-    return code.co_filename.startswith(_OWN)
 
 
 class Printer:
@@ -263,7 +257,7 @@ class _Kept:
 def _watch(arena: Arena, geometry: tuple[int, ...] | None, output: Callable[[str], object] | None) -> Checker:
     printer = Printer(output)
     try:
-        watch = _witness.Watch.of_arena(_native.hooks_capsule(arena), ENTRY.encode(), geometry, _own_code, printer)
+        watch = _witness.Watch.of_arena(_native.hooks_capsule(arena), ENTRY.encode(), geometry, own_code, printer)
     except _witness.CoreError as error:
         raise WitnessError(
             f"the arena {arena.name!r} cannot be watched: {error.code} (its region {REGION!r}); make the arena anew, or"

@@ -6,9 +6,10 @@ Owns none of them: they are those of ``witness/core/layout.h`` and ``check.h``.
 EXCLUSIVE, SHARED, SHARED_RECURSIVE = 0, 1, 2
 """How a lock is held. A SHARED reader waits behind waiting writers, a SHARED_RECURSIVE one never does."""
 
-SLEEPABLE, RECURSABLE, DUPOK, SPIN, CORE, NORELEASE, MANY = 1, 2, 4, 8, 16, 32, 64
+SLEEPABLE, RECURSABLE, DUPOK, SPIN, CORE, NORELEASE, MANY, SIGNAL, PRIVATE = 1, 2, 4, 8, 16, 32, 64, 128, 256
 """Rules of a class: its holder may sleep; may take it again; may hold two of the class; must not sleep at all; it is
-the allocator's own; must not be given back. MANY is found out: more than one lock of the class was seen."""
+the allocator's own; must not be given back. MANY and SIGNAL are found out: more than one lock of the class was seen;
+one was given back by another thread than took it, so it has no order. PRIVATE: it goes with its process."""
 
 TRY, QUIET, CONTENDED, UNSURE = 1, 2, 4, 8
 """Of a call: it does not wait, so the order is not checked; no stack may be taken now; the lock was found taken,

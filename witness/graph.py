@@ -82,11 +82,20 @@ class _Reader:
         self.names = {pid: name for pid, name, _, _ in tables["processes"]}
         self.cpus = {pid: cpu - 1 for pid, _, _, cpu in tables["processes"] if cpu} | dict(cpus)
         self.count = len(tables["classes"])
+        self.signals = {place for place, row in enumerate(tables["classes"]) if row[3] & flags.SIGNAL}
 
     def graph(self, program: str) -> Graph:
-        live = [(place, row) for place, row in enumerate(self.tables["edges"], 1) if row[3] & 1 and self.known(row[:2])]
-        reports = [
-            (place, row) for place, row in enumerate(self.tables["reports"], 1) if self.known((*row[5], *row[10]))
+        told = [(place, row) for place, row in enumerate(self.tables["reports"], 1) if self.known((*row[5], *row[10]))]
+        reports = [(place, row) for place, row in told if self.counts(row)]
+        # A reversal that only a class of signals closed is none; its order is one like others.
+        freed = {row[5] for _, row in told} - {row[5] for _, row in reports}
+        live = [
+            (place, row)
+            for place, row in enumerate(self.tables["edges"], 1)
+            if row[3] & 1
+            and (row[:2] in freed or not row[3] & flags.REVERSED)
+            and self.known(row[:2])
+            and self.signals.isdisjoint(row[:2])
         ]
         off = self.tables["off_reason"]
         return Graph(
@@ -94,7 +103,7 @@ class _Reader:
             program=program,
             processes=tuple(Process(pid=p, name=name, started_ns=at) for p, name, at, _ in self.tables["processes"]),
             classes=tuple(self.lock_class(place, row) for place, row in enumerate(self.tables["classes"])),
-            edges=tuple(self.edge(place, row) for place, row in live if not row[3] & flags.REVERSED),
+            edges=tuple(self.edge(place, row) for place, row in live),
             reversals=tuple(self.reversal(place, row) for place, row in reports if row[0] < len(_KINDS)),
             sleeps=tuple(self.sleep(place, row) for place, row in reports if row[0] == _SLEEP),
             misuses=tuple(self.misuse(place, row) for place, row in reports if row[0] == _MISUSE),
@@ -104,6 +113,12 @@ class _Reader:
 
     def known(self, ids: Iterable[int]) -> bool:
         return all(number < self.count for number in ids)
+
+    def counts(self, row: Any) -> bool:
+        """Whether a report is about locks, not about signals that were taken for locks when it was written."""
+        if row[0] == _SLEEP:
+            return any(held[0] not in self.signals for held in row[14])
+        return self.signals.isdisjoint((*row[5], *row[10]))
 
     def side(self, who: int, thread: str, stack: Any, mode: int, instance: int = 0) -> Side:
         pid = who >> 32
@@ -129,6 +144,7 @@ class _Reader:
             sleepable=bool(rules & flags.SLEEPABLE),
             recursive=bool(rules & flags.RECURSABLE),
             dup_ok=bool(rules & flags.DUPOK),
+            signal=bool(rules & flags.SIGNAL),
             acquires=acquires,
             contended=contended,
             wait=_span(wait),
@@ -195,7 +211,7 @@ class _Reader:
                     stack=_stack(frames),
                 )
                 for number, mode, frames, depth, instance in row[14]
-                if number < self.count
+                if number < self.count and number not in self.signals
             ),
             action="forced M_NOWAIT" if row[1] & _FORCED else "reported",
             time_ns=row[2],

@@ -96,10 +96,11 @@ class LockClassRecord(msgspec.Struct, frozen=True):
 
     `site` is where locks of the class are made. `sleepable`: a holder may sleep. `recursive`: a holder may take it
     again.
-    `dup_ok`: two different locks of the class may be held at once. `contended` counts how often one was found taken;
-    `wait` is what those waited that then got it, `hold` what holders held while that was timed. `points` are places
-    that had to wait, `holders` those where a lock was taken that others then waited for, the most frequent first; the
-    first four of each are counted.
+    `dup_ok`: two different locks of the class may be held at once. `signal`: one was given back by another thread than
+    took it, so they are no mutexes and have no order. `contended` counts how often one was found taken; `wait` is what
+    those waited that then got it, `hold` what holders held while that was timed. `points` are places that had to wait,
+    `holders` those where a lock was taken that others then waited for, the most frequent first; the first four of each
+    are counted.
     """
 
     id: int
@@ -109,6 +110,7 @@ class LockClassRecord(msgspec.Struct, frozen=True):
     sleepable: bool = False
     recursive: bool = False
     dup_ok: bool = False
+    signal: bool = False
     acquires: int = 0
     contended: int = 0
     wait: Span = Span()

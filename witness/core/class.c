@@ -136,3 +136,9 @@ void w_class_seen(struct w_block *b, uint32_t id, uint64_t instance) {
         (void)sm_or_acqrel(&c->c_flags, W_MANY);
     }
 }
+
+void w_class_signal(struct w_block *b, uint32_t id) {
+    if (!(w_class_flags(b, id) & W_SIGNAL)) {
+        (void)sm_or_acqrel(&b->b_classes[id].c_flags, W_SIGNAL);
+    }
+}

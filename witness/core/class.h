@@ -10,6 +10,8 @@ enum sm_err w_class_get(struct w_block *b, const char *name, const char *kind, u
                         uint32_t *id);
 /* A lock of the class was seen: two make W_MANY. */
 void w_class_seen(struct w_block *b, uint32_t id, uint64_t instance);
+/* A lock of the class was given back by another thread than took it. */
+void w_class_signal(struct w_block *b, uint32_t id);
 /* The index anew (W4). Slow lock held. */
 void w_class_derive(struct w_block *b);
 

@@ -158,7 +158,9 @@ _Static_assert(sizeof(struct w_header) % W_LINE == 0, "tables start on a cache l
 #define W_CORE 0x10u       /* the allocator's own: no stack of the language on top is taken */
 #define W_NORELEASE 0x20u  /* giving it back is an error */
 #define W_MANY 0x40u       /* more than one lock of the class was seen: it cannot gate */
-#define W_CLASS_FLAGS 0x3fu
+#define W_SIGNAL 0x80u     /* one was given back by another thread than took it: no mutex, so it has no order */
+#define W_PRIVATE 0x100u   /* of one process alone: nobody waits for it when that process is gone */
+#define W_CLASS_FLAGS (0x3fu | W_PRIVATE)
 
 /* A lock class: all locks of one name, kind and subclass. */
 struct w_class_shm {

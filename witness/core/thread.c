@@ -131,16 +131,19 @@ void w_thread_enter(struct w_block *b) {
     w_thread_title(b, NULL);
 }
 
-/* What a thread that goes still holds, but for the allocator's own locks, whose holder recovery looks after. */
-static void tell_held(struct w_block *b, const struct w_thread_shm *t, const char *what) {
+/* What a thread that goes still holds, but for the allocator's own locks, whose holder recovery looks after; and but for
+ * its process's own ones if the process goes with it. */
+static void tell_held(struct w_block *b, const struct w_thread_shm *t, uint64_t who, bool process, const char *what) {
+    uint32_t untold = W_CORE | W_SIGNAL | (process ? W_PRIVATE : 0);
     for (uint32_t i = 0, n = w_held_count(t); i < n; i++) {
         const struct w_held_shm *d = &t->t_held[i];
-        if (!(w_class_flags(b, d->d_class) & W_CORE)) {
-            w_report_misuse_of(b, what, d->d_class, d->d_instance, d->d_mode, d->d_stack, t->t_name,
-                               sm_load_rlx(&t->t_owner));
+        if (!(w_class_flags(b, d->d_class) & untold)) {
+            w_report_misuse_of(b, what, d->d_class, d->d_instance, d->d_mode, d->d_stack, t->t_name, who);
         }
     }
 }
+
+#define ENDED "thread ended with a lock held"
 
 static void slot_free(struct w_thread_shm *t) {
     sm_store_rlx(&t->t_count, 0);
@@ -160,20 +163,23 @@ void w_thread_exit(void *slot) {
     }
 }
 
-void w_thread_leave(struct w_block *b) {
-    uint64_t pid = (uint32_t)getpid();
-    for (uint32_t i = 0; i < b->b_max_threads; i++) {
-        struct w_thread_shm *t = &b->b_threads[i];
-        if (sm_load_rlx(&t->t_owner) >> 32 == pid) {
-            tell_held(b, t, "exit with a lock held");
-            slot_free(t);
-        }
-    }
-}
-
 static bool gone(const struct w_block *b, const struct w_thread_shm *t, uint64_t who) {
     return who != 0 && sm_load_rlx(&t->t_namespace) == b->b_namespace &&
            syscall(SYS_tgkill, (pid_t)(who >> 32), (pid_t)(uint32_t)who, 0) != 0 && errno == ESRCH;
+}
+
+void w_thread_leave(struct w_block *b) {
+    uint64_t pid = (uint32_t)getpid(), self = w_thread_who();
+    for (uint32_t i = 0; i < b->b_max_threads; i++) {
+        struct w_thread_shm *t = &b->b_threads[i];
+        uint64_t who = sm_load_rlx(&t->t_owner);
+        if (who >> 32 == pid) {
+            bool ended = who != self && gone(b, t, who);
+            /* Other threads that still run go with the process, wherever they are: they may hold what is its own. */
+            tell_held(b, t, who, who != self && !ended, ended ? ENDED : "exit with a lock held");
+            slot_free(t);
+        }
+    }
 }
 
 uint32_t w_thread_sweep(struct w_block *b) {
@@ -184,14 +190,8 @@ uint32_t w_thread_sweep(struct w_block *b) {
         if (!gone(b, t, who) || !sm_cas(&t->t_owner, &who, w_thread_who())) {
             continue; /* of two sweepers one gets it */
         }
-        for (uint32_t d = 0, n = w_held_count(t); d < n; d++) {
-            const struct w_held_shm *held = &t->t_held[d];
-            if (!(w_class_flags(b, held->d_class) & W_CORE)) {
-                w_report_misuse_of(
-                    b, who >> 32 == (uint32_t)getpid() ? "thread ended with a lock held" : "died with a lock held",
-                    held->d_class, held->d_instance, held->d_mode, held->d_stack, t->t_name, who);
-            }
-        }
+        bool process = who >> 32 != (uint32_t)getpid();
+        tell_held(b, t, who, process, process ? "died with a lock held" : ENDED);
         slot_free(t);
         swept++;
     }

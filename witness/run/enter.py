@@ -5,15 +5,18 @@ Owns the names of the environment variables. Must never end the program: whateve
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from typing import TYPE_CHECKING
 
+from witness.run.block import Place
+
 if TYPE_CHECKING:
     from shmalloc import Arena
-    from witness.checker import Checker
+    from witness._witness import Watch
 
-__all__ = ["ARENA", "BLOCKING", "HOOK", "enter", "hook_directory", "joined", "watch_process"]
+__all__ = ["ARENA", "BLOCKING", "HOOK", "enter", "hook_directory", "joined", "watch_kinds", "watch_process"]
 
 ARENA = "WITNESS_RUN_ARENA"
 """The arena that carries the graph of the process tree."""
@@ -28,7 +31,7 @@ def hook_directory() -> str:
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), "hook")
 
 
-_kept: list[tuple[Arena, Checker]] = []  # lives as long as the process: locks report until its last moment
+_kept: list[tuple[Watch, Arena | None]] = []  # lives as long as the process: locks report until its last moment
 
 
 def enter() -> bool:
@@ -36,6 +39,9 @@ def enter() -> bool:
     name = os.environ.get(ARENA, "")
     if not name or _kept:
         return bool(_kept)
+    place = Place.here()
+    if place is not None:
+        return _enter_block(place)
     from shmalloc import Arena
     from shmalloc.errors import ShmallocError
     from witness.checker import WitnessError, arm
@@ -47,25 +53,48 @@ def enter() -> bool:
     except (ShmallocError, WitnessError, OSError) as error:
         sys.stderr.write(f"witness: process {os.getpid()} is not watched: {error}\n")
         return False
-    watch_process(arena, checker)
+    watch_process(checker.native, arena)
     return True
 
 
-def watch_process(arena: Arena, checker: Checker) -> None:
-    """Have the locks of this process report to an arena that it has armed; its calls too, if the environment says so.
+def _enter_block(place: Place) -> bool:
+    """Join without the allocator: the report comes at the end of the tree, so nothing but the block is needed."""
+    from witness._witness import CoreError, Watch
+    from witness.frames import own_code
 
-    The one place where kinds of locks are put under witness for a process that nobody wrote for it.
-    """
+    try:
+        watch = Watch.of_file(place.path, place.offset, place.nbytes, own_code, _untold)
+    except (CoreError, OSError) as error:
+        sys.stderr.write(f"witness: process {os.getpid()} is not watched: {error}\n")
+        return False
+    watch.title(os.path.basename(sys.argv[0] if hasattr(sys, "argv") and sys.argv else "") or "python")
+    atexit.register(watch.detached)
+    watch_process(watch, None)
+    return True
+
+
+def _untold(place: int) -> None:
+    """Reports of a process of the tree are read at its end."""
+
+
+def watch_process(watch: Watch, arena: Arena | None) -> None:
+    """Have the locks of this process report for as long as it lives; arena: what keeps the block, None: nothing does."""
+    _kept.append((watch, arena))
+    watch_kinds(watch)
+
+
+def joined() -> tuple[Watch, Arena | None] | None:
+    """What this process reports to, and the arena that it came through, if one; None: it is not watched."""
+    return _kept[0] if _kept else None
+
+
+def watch_kinds(watch: Watch) -> None:
+    """Have the locks of this process report; its calls too, if the environment says so. The one place that knows which
+    kinds of locks there are."""
     from witness.foreign import watch_threading
 
-    _kept.append((arena, checker))
-    watch_threading(checker.native)
+    watch_threading(watch)
     if BLOCKING in os.environ:
         from witness.blocking import parse_allowed, watch_blocking
 
-        watch_blocking(checker.native, parse_allowed(os.environ[BLOCKING]))
-
-
-def joined() -> tuple[Arena, Checker] | None:
-    """What this process reports to; None: it is not watched."""
-    return _kept[0] if _kept else None
+        watch_blocking(watch, parse_allowed(os.environ[BLOCKING]))

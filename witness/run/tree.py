@@ -7,10 +7,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from shmalloc import Arena
+from shmalloc import Arena, _native
+from shmalloc.naming import object_name
+from witness import _witness
 from witness.checker import Checker, arm
 from witness.graph import read_graph
 from witness.record import Graph
+from witness.run.block import BLOCK, Place
 from witness.run.enter import ARENA, BLOCKING, HOOK, hook_directory
 
 __all__ = ["environment", "run_watched", "tree_arena"]
@@ -36,6 +39,7 @@ def environment(arena: str, blocking: Sequence[str] | None) -> dict[str, str]:
     env[ARENA] = arena
     env[HOOK] = hook
     env.pop(BLOCKING, None)
+    env.pop(BLOCK, None)
     if blocking is not None:
         env[BLOCKING] = "\n".join(blocking)
     return env
@@ -65,8 +69,11 @@ def run_watched(arguments: Sequence[str], *, program: str, blocking: Sequence[st
     arena, checker = tree_arena("run")
     with arena:
         try:
+            env = environment(arena.name, blocking)
+            place = Place(f"/dev/shm{object_name(arena.name)}", *_witness.block_place(_native.hooks_capsule(arena)))
+            env[BLOCK] = place.text()
             with (
-                subprocess.Popen([sys.executable, *arguments], env=environment(arena.name, blocking)) as child,
+                subprocess.Popen([sys.executable, *arguments], env=env) as child,
                 _forwarded(child),
             ):
                 status = child.wait()

@@ -31,7 +31,7 @@ class Application:
 
     def __init__(self, sharing: Sharing, settings: Settings) -> None:
         self.wishes = Wishes()
-        self._watch = sharing.checker.native
+        self._watch = sharing.watch
         self._settings = settings
         self._gate: _Gate | None = None
         self._arena = sharing.arena.name

@@ -16,7 +16,7 @@ import msgspec
 from witness.analysis.baseline import compare
 from witness.analysis.findings import Analysis, Finding, analyse
 from witness.analysis.suppressions import Suppression, sift
-from witness.checker import Checker
+from witness._witness import Watch
 from witness.graph import read_graph
 from witness.record import Graph
 from witness.report.verdict import Verdict
@@ -30,7 +30,7 @@ class Reports:
     """The reports of this process and of those below it, each told once."""
 
     def __init__(self, sharing: Sharing) -> None:
-        self._checker: Checker = sharing.checker
+        self._watch: Watch = sharing.watch
         self._alone = sharing.owned  # whoever made the graph and runs tests has no other process of tests beside it
         self._next = 0
 
@@ -39,7 +39,7 @@ class Reports:
         found: set[int] = set()
         while True:
             try:
-                row = self._checker.native.report(self._next)
+                row = self._watch.report(self._next)
             except IndexError:
                 return found
             self._next += 1
@@ -47,7 +47,7 @@ class Reports:
                 found.add(self._next)
 
     def _ours(self, pid: int) -> bool:
-        parents = self._checker.native.parents()
+        parents = self._watch.parents()
         seen = set()
         while pid not in seen:
             if pid == os.getpid():

@@ -12,7 +12,8 @@ import pytest
 
 from shmalloc import Arena
 from shmalloc.errors import ShmallocError
-from witness.checker import Checker, WitnessError
+from witness._witness import Watch
+from witness.checker import WitnessError
 from witness.run.enter import ARENA, BLOCKING, HOOK, enter, joined, watch_process
 from witness.run.tree import environment, tree_arena
 from witness.testing.settings import Settings
@@ -23,9 +24,9 @@ __all__ = ["Sharing", "share"]
 class Sharing:
     """This process's part in the graph. `owned`: it made it, so every report in it is of this run."""
 
-    def __init__(self, arena: Arena, checker: Checker, *, owned: bool) -> None:
+    def __init__(self, arena: Arena, watch: Watch, *, owned: bool) -> None:
         self.arena = arena
-        self.checker = checker
+        self.watch = watch
         self.owned = owned
         self._restored: dict[str, str | None] = {}
 
@@ -66,8 +67,10 @@ def share(settings: Settings) -> Sharing:
                 f"witness: the graph {os.environ[ARENA]!r} cannot be joined, see above; unset {ARENA} to make a new one"
             )
         if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-            known[1].native.title(worker)
-        return Sharing(*known, owned=False)
+            known[0].title(worker)
+        watch, through = known
+        # A process that maps the block by itself needs the arena to read the graph: to look at it is enough.
+        return Sharing(through or Arena.attach(os.environ[ARENA], read_only=True), watch, owned=False)
     if joined() is not None:
         raise pytest.UsageError(
             "witness: the locks of this process report to a run that is over; start this one in a process of its own"
@@ -76,8 +79,8 @@ def share(settings: Settings) -> Sharing:
         arena, checker = tree_arena("pytest")
     except (ShmallocError, WitnessError) as error:
         raise pytest.UsageError(f"witness: this run cannot be watched: {error}") from error
-    sharing = Sharing(arena, checker, owned=True)
+    sharing = Sharing(arena, checker.native, owned=True)
     checker.native.title("pytest")
     sharing.announce(settings)
-    watch_process(arena, checker)
+    watch_process(checker.native, arena)
     return sharing

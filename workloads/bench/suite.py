@@ -14,6 +14,7 @@ from workloads.bench.records import FORMAT, BenchReport
 from workloads.bench.round import Progress, Tableau
 from workloads.bench.statements import measure_statements
 from workloads.bench.targets import judge
+from workloads.bench.watched import measure_watched
 
 RUNS = 11
 RUNS_QUICK = 3
@@ -21,6 +22,8 @@ BUDGET_MS = 20.0
 BUDGET_MS_QUICK = 5.0
 FORWARD_S = 2.0
 FORWARD_S_QUICK = 0.5
+WATCHED_S = 0.3
+WATCHED_S_QUICK = 0.1
 
 
 class NothingSelected(ValueError):
@@ -65,6 +68,7 @@ def run_suite(
         progress=progress,
     )
     measure_lock_report(tableau, only=only, repeat=runs, progress=progress)
+    measure_watched(tableau, only=only, repeat=runs, seconds=WATCHED_S_QUICK if quick else WATCHED_S, progress=progress)
     samples, skips = tableau.samples(), tableau.skips()
     return BenchReport(
         format=FORMAT,

@@ -58,6 +58,10 @@ WATCHED = "shmalloc, witness on"
 CLASSES_10 = "shmalloc, 10 classes known"
 CLASSES_1000 = "shmalloc, 1,000 classes known"
 REPORTED = "shmalloc, text, JSON and page out of a record"
+WATCHED_LOCK = "shmalloc, watched lock"
+BARE_LOCK = "bare threading.Lock"
+WATCHED_PROGRAM = "shmalloc, under witness run"
+BARE_PROGRAM = "the program alone"
 
 TARGETS: tuple[Target, ...] = (
     Target("c.pair", INLINE, DPDK, "ratio_at_most", 1.0),
@@ -89,6 +93,11 @@ TARGETS: tuple[Target, ...] = (
     Target("py.read", ITEM, SAME_ON_BYTEARRAY, "ratio_at_most", 2.0),
     Target("py.write", ITEM, SAME_ON_BYTEARRAY, "ratio_at_most", 2.0),
     Target("mbuf.forward", FORWARD, None, "at_least", 1.7),
+    Target("witness.lock", WATCHED_LOCK, BARE_LOCK, "ratio_at_most", 4.0),
+    Target("witness.lock_with", WATCHED_LOCK, BARE_LOCK, "ratio_at_most", 4.0),
+    Target("witness.lock_nested", WATCHED_LOCK, BARE_LOCK, "ratio_at_most", 4.0),
+    Target("witness.lock_contended", WATCHED_LOCK, BARE_LOCK, "ratio_at_most", 4.0),
+    Target("witness.program", WATCHED_PROGRAM, BARE_PROGRAM, "ratio_at_most", 1.5),
     Target("msg.roundtrip", QUEUE, "kickmsg", "ratio_below", 1.0),
     Target("msg.roundtrip", QUEUE, "multiprocessing.Queue", "times_faster", 20.0),
     Target("msg.stream", QUEUE, "cloudtoid-interprocess", "ratio_below", 1.0),

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 
@@ -16,10 +17,22 @@ def _chain() -> None:
         spec.loader.exec_module(module)
 
 
-try:
-    from witness.run.enter import enter
+def _main_interpreter() -> bool:
+    """Others of the process cannot load the checker, and their locks are not watched: the process is, all the same."""
+    for name in ("_interpreters", "_xxsubinterpreters"):  # the first from Python 3.13 on
+        try:
+            interpreters = import_module(name)
+        except ImportError:
+            continue
+        return bool(interpreters.get_current() == interpreters.get_main())
+    return True
 
-    enter()
+
+try:
+    if _main_interpreter():
+        from witness.run.enter import enter
+
+        enter()
 except ImportError as error:
     sys.stderr.write(f"witness: process {os.getpid()} is not watched: {error}\n")
 _chain()
