@@ -51,8 +51,8 @@ __all__ = [
     "why",
 ]
 
-# pytest loads the package with its plugin in every run, and each process of a watched tree before its program: what a name
-# stands for is imported when it is first asked for.
+# pytest loads the package with its plugin in every run, and each process of a watched tree before its program: what a
+# name stands for is imported when it is first asked for.
 _HOMES = {
     **dict.fromkeys(("Checker", "NotArmed", "WitnessError", "arm", "disarm"), "witness.checker"),
     **dict.fromkeys(("LockClass", "lock_classes"), "witness.classes"),

@@ -78,7 +78,7 @@ def _untold(place: int) -> None:
 
 
 def watch_process(watch: Watch, arena: Arena | None) -> None:
-    """Have the locks of this process report for as long as it lives; arena: what keeps the block, None: nothing does."""
+    """Have the locks of this process report while it lives; arena: what keeps the block, None: nothing."""
     _kept.append((watch, arena))
     watch_kinds(watch)
 

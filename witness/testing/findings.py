@@ -13,10 +13,10 @@ from dataclasses import replace
 
 import msgspec
 
+from witness._witness import Watch
 from witness.analysis.baseline import compare
 from witness.analysis.findings import Analysis, Finding, analyse
 from witness.analysis.suppressions import Suppression, sift
-from witness._witness import Watch
 from witness.graph import read_graph
 from witness.record import Graph
 from witness.report.verdict import Verdict

@@ -104,21 +104,26 @@ def test_holds_are_figures_while_they_are_timed(arena: Arena, checker: witness.C
 
 def test_a_lock_of_threading_is_measured_when_it_was_found_taken(arena: Arena, checker: witness.Checker) -> None:
     kind = "foreign:threading.Lock"
-    watched = witness._witness.WatchedLock(checker.native, checker.class_id("lock", kind, flags=flags.DUPOK))
+    watched = threading.Lock()
+    witness._witness.watch_lock(watched, checker.native, checker.class_id("lock", kind, flags=flags.DUPOK))
     with watched:
         pass
     assert watched.acquire(timeout=30)  # free: a timeout alone is no wait
     watched.release()
     assert class_of(arena, "lock").contended == 0
-    watched.acquire()
+
+    def take(timeout: float) -> None:
+        assert watched.acquire(True, timeout)
+        watched.release()
+
     for timeout in (-1, 30):
-        waiter = threading.Thread(target=lambda t=timeout: watched.acquire(True, t))  # type: ignore[misc]
+        watched.acquire()
+        waiter = threading.Thread(target=take, args=(timeout,))
         waiter.start()
         waiting(arena, "lock")
         watched.release()
-        waiter.join(30)  # it has it now
+        waiter.join(30)
         assert not waiter.is_alive()
-    watched.release()
     record = class_of(arena, "lock")
     assert (record.contended, record.wait.times) == (2, 2)
     assert sum(point.count for point in record.points) == 2
