@@ -18,8 +18,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     ``n`` counts the selected points in the order in which they are reached, from 1; for ``kill`` it counts crash
     points. ``n2`` is the second fault of a pair: reached after the first one was injected, for ``kill-pair`` inside the
-    recovery. ``points`` is a glob over the names of points. ``program`` is a plan in the grammar of faults when the fault is not
-    given by ``n``.
+    recovery. ``points`` is a glob over the names of points. ``program`` is a plan in the grammar of faults when the
+    fault is not given by ``n``.
     """
 
     scenario: str
