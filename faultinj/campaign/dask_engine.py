@@ -1,7 +1,7 @@
 """`dask://host:port`: chunks worked by the workers of a dask cluster, wherever they are.
 
-Owns the connection to the scheduler. The scheduler gives the tasks of a dead worker to others by itself; what it gives up
-is submitted again. A worker runs one chunk at a time, whatever number of threads it has.
+Owns the connection to the scheduler. The scheduler gives the tasks of a dead worker to others by itself; what it gives
+up is submitted again. A worker runs one chunk at a time, whatever number of threads it has.
 """
 
 from __future__ import annotations

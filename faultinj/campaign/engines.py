@@ -1,7 +1,7 @@
 """Where chunks are worked: in this process, in processes of this machine, or on a dask cluster.
 
-Owns the executors of concurrent.futures, their making, their repair after a worker was killed, and their end. Every engine
-takes the same function and gives futures. Must not know what a chunk is nor count attempts: `run.py` does.
+Owns the executors of concurrent.futures, their making, their repair after a worker was killed, and their end. Every
+engine takes the same function and gives futures. Must not know what a chunk is nor count attempts: `run.py` does.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 from faultinj.campaign.spec import near
 from faultinj.campaign.work import be_worker, do_chunk
 
 __all__ = ["Engine", "EngineGone", "EngineUnknown", "InThisProcess", "Processes", "open_engine", "parse_engine"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _FORMS = ("local", "processes:N", "dask://host:port")
 
 
@@ -94,8 +96,8 @@ class InThisProcess:
 class _Immediate(Executor):
     """An executor without threads: trials fork, which a thread beside them would make dangerous."""
 
-    def submit(self, fn: Callable[..., bytes], /, *args: object, **kwargs: object) -> Future[bytes]:  # type: ignore[override]
-        future: Future[bytes] = Future()
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         try:
             future.set_result(fn(*args, **kwargs))

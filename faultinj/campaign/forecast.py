@@ -1,7 +1,7 @@
 """How much of a campaign is left, learnt from the cells that are done. Pure functions.
 
-Nobody knows beforehand how many trials a cell has: it ends when a run injected nothing. But the kinds of one scenario reach
-about the same points, and scenarios are alike.
+Nobody knows beforehand how many trials a cell has: it ends when a run injected nothing. But the kinds of one scenario
+reach about the same points, and scenarios are alike.
 """
 
 from __future__ import annotations

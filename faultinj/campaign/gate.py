@@ -1,4 +1,5 @@
-"""Whether a campaign's result is good enough: suppressions, then the gate. Owns the judgement; runs and prints nothing."""
+"""Whether a campaign's result is good enough: suppressions, then the gate. Owns the judgement; runs and prints
+nothing."""
 
 from __future__ import annotations
 
@@ -68,9 +69,8 @@ def judge_gate(gate: Gate, result: SweepResult, findings: int, unfinished: int) 
     share = len(covered) / len(countable) if countable else 1.0
     more = f"; {unfinished} cells are unfinished" if unfinished else ""
     if share < gate.coverage:
-        said.append(
-            f"{len(covered)} of {len(countable)} points were injected, {share:.1%}, and {gate.coverage:.1%} are asked{more}"
-        )
+        covers = f"{len(covered)} of {len(countable)} points were injected, {share:.1%}"
+        said.append(f"{covers}, and {gate.coverage:.1%} are asked{more}")
     injected = {row.point for row in covered}
     missing = [p for p in chosen(gate.points, (row.point for row in result.points)) if p not in injected]
     if missing:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 __all__ = ["Key", "key_lines", "line_of"]
 
 Key = tuple[str | int, ...]
-"""The way to a value from the top of the document: names of keys and places in arrays, such as ("sweep", 0, "kinds")."""
+"""The way to a value from the top of the document: names of keys and places in arrays, such as ("sweep", 0,
+"kinds")."""
 
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BLANK = re.compile(r"[ \t]*")
@@ -65,7 +66,7 @@ class _Walk:
         self.at += 2 if twice else 1
         names = self._names()
         self.at += 2 if twice else 1
-        table = self._placed(names[:-1]) + (names[-1],)
+        table = (*self._placed(names[:-1]), names[-1])
         if twice:
             count = self.arrays.get(table, 0)
             self.arrays[table] = count + 1

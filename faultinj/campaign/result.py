@@ -37,8 +37,8 @@ class _Sums:
 def result_of(store: Store) -> SweepResult:
     """Sum up a store.
 
-    Returns: a result whose outcomes are those with findings; each finding's detail begins with the id of its trial. Globs and
-    seeds of one scenario and kind are one cell of it. What was not run yet is counted nowhere.
+    Returns: a result whose outcomes are those with findings; each finding's detail begins with the id of its trial.
+    Globs and seeds of one scenario and kind are one cell of it. What was not run yet is counted nowhere.
     """
     sums, found = _Sums(), []
     for outcome in store.outcomes():

@@ -1,7 +1,7 @@
 """A campaign at work: chunks of cells out to an engine, outcomes into the store, until nothing is left or it must stop.
 
-Owns the order of the chunks, the attempts of those whose worker died, the limits, and Ctrl-C. Must not print, nor know what
-a trial does. One thread.
+Owns the order of the chunks, the attempts of those whose worker died, the limits, and Ctrl-C. Must not print, nor know
+what a trial does. One thread.
 """
 
 from __future__ import annotations
@@ -165,7 +165,8 @@ class _Work:
         return "limit" if self.limit_s is not None and self.elapsed >= self.limit_s else ""
 
     def _suspects(self) -> bool:
-        """Whether some chunk has seen two workers die: it is then worked alone, so that the innocent are not counted."""
+        """Whether some chunk has seen two workers die: it is then worked alone, so that the innocent are not
+        counted."""
         return any(flight.attempts > 1 for flight in (*self.again, *self.flying.values()))
 
     def _next(self, engine: Engine) -> bool:

@@ -86,7 +86,8 @@ class CampaignUnreadable(ValueError):
 
 
 class General(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The table [campaign]. `chunk`: trials between two reports of a worker; `imports`: modules that declare scenarios."""
+    """The table [campaign]. `chunk`: trials between two reports of a worker; `imports`: modules that declare
+    scenarios."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+$")]
     about: str = ""

@@ -1,8 +1,8 @@
 """A campaign on disk: one SQLite file with its cells and one row for each trial that was run.
 
 Owns the format. Each chunk of outcomes enters in one transaction together with how far its cell has come, so a campaign
-killed at any moment leaves whole chunks only: resuming repeats what was in flight and nothing else. A trial is unique by
-its id. Must not run trials nor judge them.
+killed at any moment leaves whole chunks only: resuming repeats what was in flight and nothing else. A trial is unique
+by its id. Must not run trials nor judge them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from faultinj.campaign.state import CellState, OtherCampaign, Run, StoreBusy, St
 from faultinj.campaign.work import Done
 from faultinj.record import Outcome, SweepResult
 
-__all__ = ["Store", "load_result"]
+__all__ = ["Store", "is_empty", "load_result"]
 
 VERSION = 1
 _MAGIC = 0x66_6A_63_31  # application_id: "fjc1"
@@ -74,7 +74,14 @@ class Store:
 
     @classmethod
     def create(
-        cls, path: Path, campaign: Campaign, cells: Iterable[PlannedCell], *, version: str, points: Mapping[str, str], argued: Mapping[str, str]
+        cls,
+        path: Path,
+        campaign: Campaign,
+        cells: Iterable[PlannedCell],
+        *,
+        version: str,
+        points: Mapping[str, str],
+        argued: Mapping[str, str],
     ) -> Store:
         """Begin a campaign: all of it enters in one transaction, or the file holds none.
 
@@ -255,6 +262,18 @@ def load_result(path: Path | str) -> SweepResult:
         return result_of(store)
 
 
+def is_empty(path: Path) -> bool:
+    """Whether a file is there in which no campaign was begun, as a creation that was killed leaves it.
+
+    Raises: StoreUnreadable: it is something else.
+    """
+    db = _connected(path, fresh=True)
+    try:
+        return bool(db.execute("PRAGMA application_id").fetchone()[0] != _MAGIC)
+    finally:
+        db.close()
+
+
 def _connected(path: Path, *, fresh: bool = False) -> sqlite3.Connection:
     """Open the file, and see that it is a store of this version, or empty where a fresh one is to be made."""
     db = sqlite3.connect(path, timeout=30, isolation_level=None)
@@ -271,7 +290,11 @@ def _connected(path: Path, *, fresh: bool = False) -> sqlite3.Connection:
         raise StoreUnreadable(path, f"is no store of campaigns: {error}") from error
     if magic != _MAGIC and (tables or not fresh):
         db.close()
-        reason = "holds no campaign: it was killed before it began; remove the file" if not tables else "is some other database"
+        reason = (
+            "holds no campaign: it was killed before it began; remove the file"
+            if not tables
+            else "is some other database"
+        )
         raise StoreUnreadable(path, reason)
     if magic == _MAGIC and version != VERSION:
         db.close()

@@ -1,4 +1,5 @@
-"""The driver of real campaigns: the sweep, its scenarios and its points. Owns nothing; says the sweep in a driver's words."""
+"""The driver of real campaigns: the sweep, its scenarios and its points. Owns nothing; says the sweep in a driver's
+words."""
 
 from __future__ import annotations
 
@@ -84,6 +85,8 @@ def _template() -> Nursery:
 def clear() -> None:
     """Remove the arenas of trials whose sweep was killed. One with a live process in it stays."""
     left: Iterable[str] = own_objects(BEGINNING)
-    dead = [name for name in left if (pid := re.match(rf"{BEGINNING}(\d+)-", name)) and not psutil.pid_exists(int(pid[1]))]
+    dead = [
+        name for name in left if (pid := re.match(rf"{BEGINNING}(\d+)-", name)) and not psutil.pid_exists(int(pid[1]))
+    ]
     if dead:
         registry.gc(names=dead, half_made_after_s=0)

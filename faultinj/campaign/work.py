@@ -1,7 +1,7 @@
 """What a worker does: one chunk of one cell, in whatever process it is asked to.
 
-Owns the form in which a chunk and its outcomes travel (JSON bytes, so that the two ends need not share a pickle). Must not
-know of stores or engines.
+Owns the form in which a chunk and its outcomes travel (JSON bytes, so that the two ends need not share a pickle). Must
+not know of stores or engines.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Trials n = first..last of one cell, and where to find what runs them. `cell` is the cell's number in the store."""
+    """Trials n = first..last of one cell, and where to find what runs them. `cell` is the cell's number in the
+    store."""
 
     cell: int
     scenario: str
@@ -78,8 +79,8 @@ def do_chunk(request: bytes) -> bytes:
 
 
 def _at_the_end(outcome: Outcome) -> bool:
-    """Whether the run was beyond the last place. One that found something without a fault is, too: the scenario itself is
-    wrong, and would be so for every n; but a crash may have come before the fault."""
+    """Whether the run was beyond the last place. One that found something without a fault is, too: the scenario itself
+    is wrong, and would be so for every n; but a crash may have come before the fault."""
     return not outcome.injected and not any(finding.kind in ("hang", "crash") for finding in outcome.findings)
 
 
@@ -95,7 +96,8 @@ def be_worker(parent: int) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the thread that made it ends. `parent`: the pid that it must still have."""
+    """Have the kernel kill this process when the thread that made it ends. `parent`: the pid that it must still
+    have."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         error = ctypes.get_errno()

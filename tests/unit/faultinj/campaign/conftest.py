@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from unit.faultinj.campaign import standin
 
 from faultinj.campaign.plan import PlannedCell, cells_of
 from faultinj.campaign.spec import Campaign, parse_campaign
 from faultinj.campaign.store import Store
+from unit.faultinj.campaign import standin
 
 STANDIN = "unit.faultinj.campaign.standin"
 WHOLE = """

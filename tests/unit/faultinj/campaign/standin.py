@@ -1,19 +1,29 @@
 """A driver of trials for the tests of campaigns: scenarios that are numbers, so that thousands of trials take no time.
 
-What a trial comes to depends on the trial alone. Two files named in the environment let a test see and stop what happens:
-STANDIN_TELL, a fifo that gets one byte for each trial, and STANDIN_MINES, a directory of files named like trials (with `:`
-for `/`): the process that comes to such a trial takes the file away and kills itself.
+What a trial comes to depends on the trial alone. Two files named in the environment let a test see and stop what
+happens: STANDIN_TELL, a fifo (open at the reader's end) that gets one byte for each trial, and STANDIN_MINES, a
+directory of files named like trials (with `:` for `/`): the process that comes to such a trial takes the file away and
+sends itself the signal that is written there, else SIGKILL; `SIGNAL*3` stays for three.
 """
 
 import os
 import signal
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from faultinj.record import Finding, Injection, Kind, Outcome, Trial
 
-__all__ = ["SCENARIOS", "argued", "clear", "kinds_of", "load", "point_errors", "run_cell", "run_trial", "scenario_names"]
+__all__ = [
+    "SCENARIOS",
+    "argued",
+    "clear",
+    "kinds_of",
+    "load",
+    "point_errors",
+    "run_cell",
+    "run_trial",
+    "scenario_names",
+]
 
 SCENARIOS = {"pond.tiny": 3, "pond.wide": 40, "sea.wide": 90, "sea.leaky": 25, "void.empty": 0}
 """How many places each has where a fault can be injected."""
@@ -95,7 +105,7 @@ def run_cell(scenario: str, kind: Kind, points: str, seed: int, first: int, last
 def _tell() -> None:
     fifo = os.environ.get("STANDIN_TELL")
     if fifo:
-        pipe = os.open(fifo, os.O_WRONLY)  # waits until the test reads
+        pipe = os.open(fifo, os.O_WRONLY)
         os.write(pipe, b".")
         os.close(pipe)
 
@@ -105,10 +115,9 @@ def _explode(trial: Trial) -> None:
     if mines:
         mine = Path(mines, trial.id.replace("/", ":"))
         if mine.exists():
-            number = int(mine.read_text() or 1)
-            if number > 1:
-                mine.write_text(str(number - 1))
+            what, _, times = mine.read_text().partition("*")
+            if int(times or 1) > 1:
+                mine.write_text(f"{what}*{int(times) - 1}")
             else:
                 mine.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(60)  # never comes back
+            os.kill(os.getpid(), signal.Signals[what or "SIGKILL"])

@@ -89,7 +89,9 @@ def _written(value: object) -> str:
     if isinstance(value, list):
         return "[\n" + ",\n".join(_written(inner) for inner in value) + " ]"
     if isinstance(value, str):
-        return '"' + "".join(f"\\U{ord(c):08x}" if c in '"\\' or ord(c) < 32 or ord(c) == 127 else c for c in value) + '"'
+        return (
+            '"' + "".join(f"\\U{ord(c):08x}" if c in '"\\' or ord(c) < 32 or ord(c) == 127 else c for c in value) + '"'
+        )
     return str(value)
 
 
