@@ -7,6 +7,7 @@ up is submitted again. A worker runs one chunk at a time, whatever number of thr
 from __future__ import annotations
 
 import concurrent.futures
+import importlib
 import time
 from concurrent.futures import Future
 from typing import Any
@@ -25,7 +26,7 @@ class Dask:
 
     def __init__(self, name: str, address: str) -> None:
         try:
-            import distributed
+            distributed: Any = importlib.import_module("distributed")
         except ImportError as error:
             raise EngineGone(name, "dask.distributed is not installed: pip install 'shmalloc[dask]'") from error
         self.name = name

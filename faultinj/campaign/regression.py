@@ -72,7 +72,7 @@ def check_regression(regression: Regression, run: Callable[[Trial], Outcome]) ->
         why = f"{regression.expect!r} is gone, it came to {', '.join(seen) or outcome.verdict}"
         raise RegressionFails(regression, outcome, f'{why}; if it is repaired, write expect = "{CLEAN}"')
     if not outcome.injected:
-        why = "its fault is not injected any more, so it proves nothing: the code has changed, find the new n or remove it"
+        why = "its fault is not injected any more, so it proves nothing: find the new n, or remove the file"
         raise RegressionFails(regression, outcome, why)
     return outcome
 

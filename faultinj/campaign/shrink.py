@@ -44,7 +44,8 @@ class DoesNotFail(ValueError):
     def __init__(self, trial: Trial, finding: str, outcome: Outcome) -> None:
         seen = ", ".join(sorted({one.kind for one in outcome.findings})) or outcome.verdict
         super().__init__(
-            f"{trial.id} does not show {finding or 'any finding'!r}: it came to {seen}; see it with: {replay_command(trial)}"
+            f"{trial.id} does not show {finding or 'any finding'!r}: it came to {seen}; "
+            f"see it with: {replay_command(trial)}"
         )
         self.trial = trial
         self.finding = finding
@@ -197,7 +198,7 @@ def _one_point(outcome: Outcome) -> Candidates:
     if trial.program is not None or trial.kind in ("kill", "kill-pair") or len(points) != 1 or trial.points in points:
         return
     (point,) = points
-    for n in range(min(trial.n, outcome.reached.get(point, trial.n)), 0, -1):
+    for n in range(1, min(trial.n, outcome.reached.get(point, trial.n)) + 1):
         yield f"only {point}, n = {n}", msgspec.structs.replace(trial, points=point, n=n)
 
 

@@ -217,7 +217,7 @@ def typed(text: str, name: str, shape: type[T]) -> tuple[T, Source]:
 def near(name: str, allowed: Iterable[str]) -> str:
     """What to say of a name that is none of `allowed`: those that look like it first, else all."""
     known = list(dict.fromkeys(allowed))
-    alike = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    alike = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if alike:
         return f"did you mean {' or '.join(map(repr, alike))}?"
     return f"there are {', '.join(known)}" if known else "there are none"

@@ -278,10 +278,6 @@ def _connected(path: Path, *, fresh: bool = False) -> sqlite3.Connection:
     """Open the file, and see that it is a store of this version, or empty where a fresh one is to be made."""
     db = sqlite3.connect(path, timeout=30, isolation_level=None)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
-        # A power failure may take the last chunks with it, never the order: the campaign then repeats them.
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA foreign_keys = ON")
         magic = db.execute("PRAGMA application_id").fetchone()[0]
         version = db.execute("PRAGMA user_version").fetchone()[0]
         tables = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
@@ -299,6 +295,10 @@ def _connected(path: Path, *, fresh: bool = False) -> sqlite3.Connection:
     if magic == _MAGIC and version != VERSION:
         db.close()
         raise StoreUnreadable(path, f"has schema version {version}, and this program reads {VERSION}")
+    db.execute("PRAGMA journal_mode = WAL")
+    # A power failure may take the last chunks with it, never the order: the campaign then repeats them.
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA foreign_keys = ON")
     return db
 
 

@@ -156,7 +156,8 @@ def list_campaigns(
         return
     show_lines([f"shipped: {name}  (faultinj campaign run {name})" for name in shipped()])
     show_lines(
-        f"{s.db}: {s.state}, {s.trials} of about {s.expected_trials} trials, {len(s.findings)} findings, begun {s.started}"
+        f"{s.db}: {s.state}, {s.trials} of about {s.expected_trials} trials, {len(s.findings)} findings, "
+        f"begun {s.started}"
         for s in standings
     )
     if not standings:

@@ -77,8 +77,8 @@ def standing_lines(standing: Standing) -> Iterator[str]:
     injected = sum(row.injected > 0 for row in standing.points)
     yield (
         f"{standing.name}: {standing.state}: {standing.trials}{of} trials in {done} of {len(standing.cells)} cells, "
-        f"{standing.injected} injected, {injected} of {len(standing.points)} points, {len(standing.findings)} findings, "
-        f"{age(standing.seconds)}{left}"
+        f"{standing.injected} injected, {injected} of {len(standing.points)} points, "
+        f"{len(standing.findings)} findings, {age(standing.seconds)}{left}"
     )
     for reason in standing.gate:
         yield f"gate: {reason}"

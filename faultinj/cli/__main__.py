@@ -1,0 +1,5 @@
+"""python -m faultinj.cli"""
+
+from faultinj.cli import app
+
+app()
