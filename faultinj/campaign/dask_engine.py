@@ -17,7 +17,7 @@ from faultinj.campaign.work import do_chunk, version
 
 __all__ = ["Dask"]
 
-_CONNECT_S = 20
+_CONNECT_S = 10
 _PATIENCE_S = 60.0  # how long there may be no worker before the campaign gives up; it can be resumed
 
 

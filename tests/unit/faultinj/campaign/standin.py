@@ -7,6 +7,7 @@ sends itself the signal that is written there, else SIGKILL; `SIGNAL*3` stays fo
 """
 
 import os
+import select
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -108,6 +109,7 @@ def _tell() -> None:
         pipe = os.open(fifo, os.O_WRONLY)
         os.write(pipe, b".")
         os.close(pipe)
+        select.select([], [], [], 0.002)  # as long as a real trial takes
 
 
 def _explode(trial: Trial) -> None:
