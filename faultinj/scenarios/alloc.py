@@ -1,7 +1,7 @@
 """Allocation in all its flavours: flags, bulk, debug zones, limits with and without waiting."""
 
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import M_NOVM, M_NOWAIT, M_WAITOK, M_ZERO, ZoneExhausted
 
 GROUP = "allocator"
@@ -18,7 +18,9 @@ def zone_alloc(ctx: Context) -> Steps:
     item.free()
 
 
-@scenario("zone.alloc.waitok", group=GROUP, covers=("Zone.alloc",), text="M_WAITOK with M_ZERO, and the drop of the item")
+@scenario(
+    "zone.alloc.waitok", group=GROUP, covers=("Zone.alloc",), text="M_WAITOK with M_ZERO, and the drop of the item"
+)
 def zone_alloc_waitok(ctx: Context) -> Steps:
     """Not even M_WAITOK waits for what will not come."""
     frames = ctx.arena.zone("frame", size=3000)

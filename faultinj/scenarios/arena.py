@@ -4,7 +4,7 @@ import os
 import tempfile
 
 from faultinj.sweep.context import GEOMETRY, Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import RECLAIM_DRAIN, RECLAIM_DRAIN_CPU, RECLAIM_TRIM, Arena
 from shmalloc.naming import unlink_object
 

@@ -7,8 +7,8 @@ its fini once all is reclaimed, every ctor its dtor once all is freed.
 from collections import Counter
 
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
-from shmalloc import M_NOWAIT, CtorFailed, InitFailed
+from faultinj.sweep.registry import Steps, scenario
+from shmalloc import M_NOWAIT, RECLAIM_DRAIN, RECLAIM_DRAIN_CPU, CtorFailed, InitFailed
 
 GROUP = "callback"
 
@@ -74,13 +74,13 @@ def _watched(ctx: Context) -> None:
 def callback_all(ctx: Context) -> Steps:
     """A failed init unwinds its slab in reverse; a failed ctor skips the dtor."""
     made = ctx.arena.zone("made", size=900, ctor=ctor, dtor=dtor, init=init, fini=fini)
-    ctx.arena.reclaim(3)
+    ctx.arena.reclaim(RECLAIM_DRAIN_CPU)
     _watched(ctx)
     yield
     with ctx.allocating("made"):
         items = made.alloc_many(6, M_NOWAIT)
     made.free_many(items)
-    made.reclaim(2)
+    made.reclaim(RECLAIM_DRAIN)
 
 
 @scenario(
@@ -93,7 +93,7 @@ def callback_secondary(ctx: Context) -> Steps:
     """A failed zone init cuts the fill short; the raw items go back."""
     frames = ctx.arena.zone("frame", size=900)
     second = frames.secondary("dressed", ctor=ctor, dtor=dtor, init=init, fini=fini)
-    ctx.arena.reclaim(3)
+    ctx.arena.reclaim(RECLAIM_DRAIN_CPU)
     _watched(ctx)
     yield
     with ctx.allocating("dressed"):
@@ -112,7 +112,7 @@ def callback_refuses(ctx: Context) -> Steps:
     """A fault on top of a refusal is still one fail."""
     refused = ctx.arena.zone("refused", size=900, ctor=refusing_ctor, init=init, fini=fini)
     picky = ctx.arena.zone("picky", size=900, init=refusing_init, fini=fini)
-    ctx.arena.reclaim(3)
+    ctx.arena.reclaim(RECLAIM_DRAIN_CPU)
     _watched(ctx)
     yield
     for zone, why in ((refused, CtorFailed), (picky, InitFailed)):

@@ -1,7 +1,7 @@
 """Looking and tuning: statistics, who, check, sysctl, events. Nothing of it may disturb anybody."""
 
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 
 GROUP = "figures"
 

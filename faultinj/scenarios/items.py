@@ -3,7 +3,7 @@
 import pickle
 
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import M_NOWAIT, DoubleFree, Item, ItemFreed
 
 GROUP = "item"

@@ -4,7 +4,7 @@ import os
 import signal
 
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import LockTimeout, Mutex, OwnerDied
 
 GROUP = "lock"

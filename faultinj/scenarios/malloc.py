@@ -1,7 +1,7 @@
 """malloc(9): size classes, page runs, types."""
 
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import M_NOWAIT, M_WAITOK, M_ZERO
 
 GROUP = "malloc"

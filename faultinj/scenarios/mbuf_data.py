@@ -2,7 +2,7 @@
 
 from faultinj.scenarios.mbuf_get import mbufs
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import M_NOWAIT
 
 GROUP = "mbuf"

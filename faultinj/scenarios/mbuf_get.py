@@ -1,7 +1,7 @@
 """Mbufs: made, got in every size, given storage, drained, limited."""
 
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import M_NOWAIT, NoBuffers
 from shmalloc.mbuf import Mbufs
 from shmalloc.mbuf_flags import M_PKTHDR, MJUM9BYTES, MJUM16BYTES, MJUMPAGESIZE, MT_DATA
@@ -91,7 +91,7 @@ def mbuf_ext(ctx: Context) -> Steps:
     large = mb.m_gethdr(M_NOWAIT)
     large.m_cljget(MJUMPAGESIZE, M_NOWAIT)
     other = mb.m_gethdr(M_NOWAIT)
-    other.m_extaddref(large)
+    large.m_extaddref(other)
     assert large.m_refcnt() == 2
     foreign = mb.m_extadd(frames.alloc(M_NOWAIT), M_NOWAIT)
     late = mb.m_gethdr(M_NOWAIT)

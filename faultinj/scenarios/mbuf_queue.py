@@ -5,7 +5,7 @@ import pickle
 from faultinj.scenarios.mbuf_get import mbufs
 from faultinj.scenarios.queues import emptied
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import M_NOWAIT, Mbuf, QueueFull
 
 GROUP = "mbuf"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from faultinj.scenarios.mbuf_get import mbufs
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import M_NOWAIT, Mbuf, ShmallocError
 from shmalloc.mbuf import Mbufs
 

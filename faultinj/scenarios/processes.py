@@ -1,7 +1,7 @@
 """Several processes: forked children that allocate, and peers whose buckets are drained."""
 
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import M_NOWAIT, Arena, Zone
 
 GROUP = "process"
@@ -13,7 +13,9 @@ def _churn(ctx: Context, zone: Zone) -> None:
         zone.free_many(items)
 
 
-@scenario("process.fork", group=GROUP, covers=("Arena.ensure_cpu", "Zone.alloc"), text="a forked child allocates and frees")
+@scenario(
+    "process.fork", group=GROUP, covers=("Arena.ensure_cpu", "Zone.alloc"), text="a forked child allocates and frees"
+)
 def process_fork(ctx: Context) -> Steps:
     """The child has a CPU of its own; what failed there counts there."""
     frames = ctx.arena.zone("frame", size=200)

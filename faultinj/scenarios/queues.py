@@ -1,7 +1,7 @@
 """Queues of items: made, filled, emptied, one by one and in bulk, between processes, destroyed."""
 
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import M_NOWAIT, Item, Queue, QueueEmpty, QueueFull
 
 GROUP = "queue"

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import M_NOWAIT, Arena, Supervisor, Zone
 
 GROUP = "recovery"

@@ -2,7 +2,7 @@
 
 from faultinj.scenarios.mbuf_get import mbufs
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import M_NOWAIT, Mbuf, Sockbuf, SockbufEmpty, SockbufFull
 from shmalloc.mbuf import Mbufs
 from shmalloc.mbuf_flags import MT_CONTROL
@@ -31,7 +31,14 @@ def _packet(mb: Mbufs, data: bytes = b"some bytes") -> Mbuf:
 @scenario(
     "sockbuf.create",
     group=GROUP,
-    covers=("Mbufs.sockbuf", "Sockbuf.destroy", "Sockbuf.close", "Sockbuf.sbreserve", "Sockbuf.__enter__", "Sockbuf.__exit__"),
+    covers=(
+        "Mbufs.sockbuf",
+        "Sockbuf.destroy",
+        "Sockbuf.close",
+        "Sockbuf.sbreserve",
+        "Sockbuf.__enter__",
+        "Sockbuf.__exit__",
+    ),
     text="a sockbuf is made, resized and destroyed",
 )
 def sockbuf_create(ctx: Context) -> Steps:

@@ -1,7 +1,7 @@
 """Zones: made with every option, opened again, limited, reserved, destroyed."""
 
 from faultinj.sweep.context import Context
-from faultinj.sweep.scenario import Steps, scenario
+from faultinj.sweep.registry import Steps, scenario
 from shmalloc import M_NOWAIT, M_USE_RESERVE, ZoneNotFound
 
 GROUP = "zone"
@@ -113,9 +113,7 @@ def zone_create_limited(ctx: Context) -> Steps:
     """A zone that was made but could not be filled is there, and can be opened again."""
     _absent(ctx, "whole")
     yield
-    zone = ctx.arena.zone(
-        "whole", size=100, max_items=200, reserve=10, prealloc=40, warning="full", maxaction=at_limit
-    )
+    zone = ctx.arena.zone("whole", size=100, max_items=200, reserve=10, prealloc=40, warning="full", maxaction=at_limit)
     zone.destroy()
 
 

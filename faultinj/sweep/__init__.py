@@ -6,7 +6,7 @@ runs, runs in victims: processes two below the caller, forked from a warm one, t
 
 from faultinj.sweep.context import Child, Context
 from faultinj.sweep.run import count_points, run_cell, run_trial
-from faultinj.sweep.scenario import Scenario, ScenarioError, Steps, find, load, names, scenario, select
+from faultinj.sweep.registry import Scenario, ScenarioError, Steps, find, load, names, scenario, select
 
 __all__ = [
     "Child",

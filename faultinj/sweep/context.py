@@ -27,7 +27,6 @@ GEOMETRY: dict[str, Any] = {
     "max_zones": 32,
     "max_queues": 4,
     "max_types": 8,
-    "max_sites": 64,
 }
 """A scenario's arena is small, because a new one is made for each trial."""
 

@@ -21,7 +21,7 @@ from faultinj.record import Cell, Coverage, Finding, Kind, Outcome, SweepResult,
 from faultinj.sweep.argued import ARGUED
 from faultinj.sweep.course import Task
 from faultinj.sweep.nursery import Nursery, clear_arenas
-from faultinj.sweep.scenario import Scenario, loaded
+from faultinj.sweep.registry import Scenario, loaded
 
 __all__ = ["KINDS", "Progress", "Sweep"]
 

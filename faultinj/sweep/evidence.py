@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from faultinj.record import Injection
-from faultinj.sweep.scenario import Scenario
+from faultinj.sweep.registry import Scenario
 from shmalloc import Arena
 
 __all__ = ["Evidence", "expected_codes"]

@@ -18,7 +18,7 @@ from faultinj.sweep.context import ChildKilled, Context, own_objects
 from faultinj.sweep.evidence import Evidence
 from faultinj.sweep.oracle import judge, settled
 from faultinj.sweep.pdeath import die_with_parent
-from faultinj.sweep.scenario import Scenario, find
+from faultinj.sweep.registry import Scenario, find
 from faultinj.sweep.trial import Bench, Run, end_context, injections, rerun
 from shmalloc import Arena, registry
 from shmalloc.errors import ArenaHalfMade, ArenaNotFound, ShmallocError
@@ -185,9 +185,7 @@ def _ended(death: Death | None, injected: tuple[Injection, ...], what: str) -> t
     return ()
 
 
-def _after(
-    scenario: Scenario, ctx: Context, bench: Bench, injected: tuple[Injection, ...]
-) -> tuple[Finding, ...]:
+def _after(scenario: Scenario, ctx: Context, bench: Bench, injected: tuple[Injection, ...]) -> tuple[Finding, ...]:
     """Recovery by this process, the oracle, and the scenario once more."""
     for name in own_objects(ctx.name):
         if name != ctx.name or not _whole(name):

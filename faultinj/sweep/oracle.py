@@ -13,7 +13,8 @@ from faultinj.record import Finding
 from faultinj.sweep.context import own_objects
 from faultinj.sweep.evidence import Evidence, expected_codes
 from shmalloc import RECLAIM_DRAIN_CPU, Arena, _native
-from shmalloc.errors import ArenaError, ShmallocError, ZoneError
+from shmalloc.errors import ArenaError, InvalidArgument, ShmallocError, ZoneError
+from shmalloc.stats import ZoneStatistics
 
 __all__ = [
     "CHECKS",
@@ -39,6 +40,8 @@ ORACLES = "faultinj.oracles"
 
 _OFFERED = _native.offered()
 _NOFREE = _OFFERED["ZONE_NOFREE"]
+_MBUFS = "mbuf"  # names of the zones of mbufs begin so; they have clusters of each other in their caches
+_PAGE_BYTES, _PLACE_BYTES = 4096, 16  # a queue's ring has places for its depth, in whole pages
 _SHARED = _OFFERED["ZONE_MALLOC"] | _OFFERED["ZONE_RUNS"] | _OFFERED["ZONE_MBUF"] | _OFFERED["ZONE_INTERNAL"]
 _MESSAGE_LEAST = 20  # characters; shorter than that no sentence says what happened and what to do
 
@@ -90,7 +93,7 @@ def _unclean(error: ShmallocError, arena: str) -> Iterator[Finding]:
     why = None
     if type(error) in (ShmallocError, ArenaError, ZoneError) or "the core reports" in text:
         why = "has no class of its own"
-    elif not error.arena.startswith(arena):
+    elif not error.arena.startswith(arena) and not isinstance(error, InvalidArgument):
         why = f"names the arena {error.arena!r}, not {arena!r}"
     elif len(text) < _MESSAGE_LEAST or text == f"{error.code} in arena {error.arena!r}":
         why = "says nothing"
@@ -156,7 +159,7 @@ def no_leak(evidence: Evidence) -> Iterator[Finding]:
             + (f", allocated at {group.site}" if group.site else ""),
         )
     for zone in arena.zone_statistics(internal=True):
-        if zone.used or zone.waiters:
+        if zone.used and not zone.name.startswith(_MBUFS) or zone.waiters:
             detail = f"zone {zone.name!r} counts {zone.used} items in use and {zone.waiters} waiters"
             yield Finding(kind="leak", detail=detail)
     for kind in arena.malloc_types():
@@ -174,7 +177,7 @@ def exact_fails(evidence: Evidence) -> Iterator[Finding]:
         return
     for zone in evidence.arena.zone_statistics(internal=True):
         want = evidence.failed.get(zone.name, 0)
-        if zone.fails != want and zone.name not in evidence.uncounted and not zone.flags & _SHARED:
+        if zone.fails != want and zone.name not in evidence.uncounted and not _shared(zone):
             detail = f"zone {zone.name!r} counted {zone.fails} fails, the scenario saw {want}"
             yield Finding(kind="fails counter", detail=detail)
     for kind in evidence.arena.malloc_types():
@@ -182,6 +185,10 @@ def exact_fails(evidence: Evidence) -> Iterator[Finding]:
         if kind.fails != want:
             detail = f"malloc type {kind.name!r} counted {kind.fails} fails, the scenario saw {want}"
             yield Finding(kind="fails counter", detail=detail)
+
+
+def _shared(zone: ZoneStatistics) -> bool:
+    return bool(zone.flags & _SHARED) or zone.name.startswith(_MBUFS)
 
 
 def invariants(evidence: Evidence) -> Iterator[Finding]:
@@ -198,8 +205,11 @@ def pages_back(evidence: Evidence) -> Iterator[Finding]:
     if arena is None:
         return
     arena.reclaim(RECLAIM_DRAIN_CPU)
-    stay = 0
+    stay = sum(_ring_pages(queue.depth) for queue in arena.queue_statistics())
     for zone in arena.zone_statistics(internal=True):
+        if zone.used:
+            detail = f"zone {zone.name!r} counts {zone.used} items in use after everything was reclaimed"
+            yield Finding(kind="leak", detail=detail)
         if zone.flags & _NOFREE or zone.reserve:
             stay += zone.pages if not zone.master else 0
         elif zone.slabs and not zone.master:
@@ -208,7 +218,12 @@ def pages_back(evidence: Evidence) -> Iterator[Finding]:
             stay += zone.pages
     used = arena.statistics().used_pages
     if used > stay:
-        yield Finding(kind="leak", detail=f"{used - stay} pages are in use that belong to no zone's slab")
+        yield Finding(kind="leak", detail=f"{used - stay} pages are in use that belong to no slab and no queue")
+
+
+def _ring_pages(depth: int) -> int:
+    places = 1 << max(0, depth - 1).bit_length()
+    return -(-places * _PLACE_BYTES // _PAGE_BYTES)
 
 
 def promises(evidence: Evidence) -> Iterator[Finding]:
@@ -305,6 +320,4 @@ def _repair(arena: Arena, name: str) -> None:
 def _stack(error: BaseException) -> tuple[str, ...]:
     import traceback
 
-    return tuple(
-        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
-    )
+    return tuple(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__))

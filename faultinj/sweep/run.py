@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from faultinj.record import Kind, Outcome, Trial
 from faultinj.sweep.course import Task
 from faultinj.sweep.nursery import Nursery, nursery
-from faultinj.sweep.scenario import find, loaded
+from faultinj.sweep.registry import find, loaded
 
 __all__ = ["count_points", "run_cell", "run_trial"]
 

@@ -18,7 +18,7 @@ import msgspec
 
 from faultinj._faultinj import Block
 from faultinj.record import Finding, Outcome, Trial
-from faultinj.sweep import scenario as registry
+from faultinj.sweep import registry
 from faultinj.sweep.context import BEGINNING, own_objects
 from faultinj.sweep.course import Course, Task
 from faultinj.sweep.frames import Frames, write_frame
@@ -117,9 +117,7 @@ class Template:
             write_frame(out, msgspec.msgpack.encode(outcome))
             course.feed(outcome)
 
-    def _fallen(
-        self, trial: Trial, hung: tuple[str, ...] | None, status: int, stacks: int, seconds: float
-    ) -> Outcome:
+    def _fallen(self, trial: Trial, hung: tuple[str, ...] | None, status: int, stacks: int, seconds: float) -> Outcome:
         if hung is not None:
             finding = Finding(kind="hang", detail="the run did not end in time", stack=hung)
         elif os.WIFSIGNALED(status):

@@ -21,7 +21,7 @@ from faultinj.record import Finding, Injection, Outcome, Trial
 from faultinj.sweep.context import BEGINNING, ChildKilled, Context
 from faultinj.sweep.evidence import Evidence
 from faultinj.sweep.oracle import Companion, companions, judge
-from faultinj.sweep.scenario import Scenario, find
+from faultinj.sweep.registry import Scenario, find
 from shmalloc import _native
 
 __all__ = ["Bench", "Run", "end_context", "injections", "perform", "prepared", "rerun", "result_name"]

@@ -87,9 +87,7 @@ def scenario(
 
     def register(body: Body) -> Body:
         module = str(getattr(body, "__module__", ""))
-        made = Scenario(
-            name, group, text, body, tuple(covers), tuple(kinds), tuple(errors), settle, limit_s, module
-        )
+        made = Scenario(name, group, text, body, tuple(covers), tuple(kinds), tuple(errors), settle, limit_s, module)
         there = _scenarios.get(name)
         if there is not None and there.module != module:
             raise ScenarioError(
