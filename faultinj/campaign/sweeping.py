@@ -7,6 +7,7 @@ import atexit
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import psutil
 
@@ -42,7 +43,7 @@ def scenario_names() -> Sequence[str]:
 
 def kinds_of(scenario: str) -> Sequence[Kind]:
     """The kinds of faults that a scenario is made for."""
-    return find(scenario).kinds
+    return cast(Sequence[Kind], find(scenario).kinds)
 
 
 def point_errors() -> Mapping[str, str]:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from faultinj.campaign.run import Progress as Report
-from faultinj.campaign.standing import Standing
+from faultinj.campaign.standing import Standing, Told
 from shmalloc.report.amounts import age
 from shmalloc.report.table import printable
 
 __all__ = ["complain", "progress_bar", "standing_lines"]
 
-_SHOWN = 20  # findings that the screen shows; the JSON has all
+_SHOWN = 20  # sorts of findings that the screen shows; the JSON has all findings
 
 
 def complain(text: str) -> None:
@@ -60,11 +61,12 @@ def progress_bar(name: str, *, quiet: bool) -> Iterator[Callable[[Report], None]
 
 def standing_lines(standing: Standing) -> Iterator[str]:
     """A campaign's standing: findings with the commands that replay them, points left out, the sums, the gate."""
-    for told in standing.findings[:_SHOWN]:
-        yield f"{told.kind}: {told.trial}: {told.detail}"
-        yield f"    {told.replay}"
-    if len(standing.findings) > _SHOWN:
-        yield f"... and {len(standing.findings) - _SHOWN} more: faultinj campaign status --json {standing.db}"
+    alike = _alike(standing.findings)
+    for first, count in alike[:_SHOWN]:
+        yield f"{first.kind}: {first.trial}: {first.detail}"
+        yield f"    {first.replay}" + (f"   ({count - 1} more like it)" if count > 1 else "")
+    if len(alike) > _SHOWN:
+        yield f"... and {len(alike) - _SHOWN} other kinds: faultinj campaign status --json {standing.db}"
     for told in standing.suppressed:
         yield f"suppressed: {told.kind}: {told.trial} ({told.suppressed})"
     for rule in standing.rules:
@@ -86,3 +88,11 @@ def standing_lines(standing: Standing) -> Iterator[str]:
         yield "gate: passed"
     if standing.resume:
         yield f"go on with: {standing.resume}"
+
+
+def _alike(findings: Iterable[Told]) -> list[tuple[Told, int]]:
+    """Findings that differ in their numbers only are one: its first, and how many there are."""
+    groups: dict[tuple[str, str], list[Told]] = {}
+    for told in findings:
+        groups.setdefault((told.kind, re.sub(r"[0-9]+", "0", told.detail)), []).append(told)
+    return [(group[0], len(group)) for group in groups.values()]

@@ -184,7 +184,7 @@ def test_every_finding_comes_with_the_command_that_replays_it(file: Path, tmp_pa
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     at = lines.index("leak: sea.leaky/transient/7: place 7 leaks 7 items")
-    assert lines[at + 1] == "    faultinj replay sea.leaky/transient/7"
+    assert lines[at + 1] == "    faultinj replay sea.leaky/transient/7   (8 more like it)"
     assert "gate: 9 findings, and 0 are allowed" in lines
     again = campaign("run", file, "--db", tmp_path / "x.db")
     assert again.returncode == 2
