@@ -23,6 +23,7 @@ from faultinj.sweep.evidence import Evidence
 from faultinj.sweep.oracle import Companion, companions, judge
 from faultinj.sweep.registry import Scenario, find
 from shmalloc import _native
+from shmalloc.errors import ShmallocError
 
 __all__ = ["Bench", "Run", "end_context", "injections", "perform", "prepared", "rerun", "result_name"]
 
@@ -218,8 +219,8 @@ def perform(trial: Trial, bench: Bench, *, counting: bool = False) -> Outcome:
         findings = (*findings, *rerun(scenario, ctx))
     finally:
         bench.disarm()
-        end_context(ctx)
-    findings = (*findings, *_gone(ctx))
+        closed = end_context(ctx)
+    findings = (*findings, *closed, *_gone(ctx))
     nothing = not counting and count == 0 and not injected
     return Outcome(
         trial=trial,
@@ -294,12 +295,15 @@ def rerun(scenario: Scenario, ctx: Context) -> tuple[Finding, ...]:
     return (Finding(kind="rerun failed", detail=text, stack=again.stack),)
 
 
-def end_context(ctx: Context) -> None:
-    """Close and remove the arenas of a run that is over."""
+def end_context(ctx: Context) -> tuple[Finding, ...]:
+    """Close and remove the arenas of a run that is over: closing hands back all that this process has of them."""
     try:
         ctx.close()
+    except ShmallocError as error:
+        return (Finding(kind="leak", detail=f"the arena cannot be left: {type(error).__name__}: {error}"),)
     finally:
         ctx.remove()
+    return ()
 
 
 def _gone(ctx: Context) -> tuple[Finding, ...]:

@@ -124,11 +124,25 @@ bool sm_zone_room(struct sm_zone *z) {
     return true;
 }
 
+/* A live peer does not give the keg lock: an item that nobody wants any more cannot be kept for that. */
+static enum sm_err retire_stalled(struct sm_zone *z, const struct sm_entry *e, uint32_t n, bool bump) {
+    enum sm_err err = sm_op_enter(z->z_arena, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
+    if (err == SM_OK) {
+        sm_keg_give_stalled(z->z_arena, z->z_keg_id, e, n, bump);
+        sm_bump(bump ? &z->z_cache->c_frees : &z->z_cache->c_allocs, bump ? n : (uint64_t)0 - n);
+        sm_op_leave(z->z_arena);
+    }
+    return err;
+}
+
 enum sm_err sm_zone_retire(struct sm_zone *z, const struct sm_entry *e, uint32_t n, bool bump, bool run_fini) {
     for (uint32_t i = 0; run_fini && z->z_fn[SM_CB_FINI] && (z->z_flags & SM_ZONE_SECONDARY) && i < n; i++) {
         (void)sm_zone_run(z, SM_CB_FINI, e[i].e_item, NULL, 0);
     }
     enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
+    if (err == SM_STALLED) {
+        return retire_stalled(z, e, n, bump);
+    }
     if (err != SM_OK) {
         return err; /* the words stay CONSTRUCTING under this CPU, and are freed when it leaves or is reaped */
     }

@@ -76,6 +76,9 @@ static enum sm_err destruct(struct sm_zone *z, sm_off_t item, uint64_t *word, vo
 static enum sm_err put_away(struct sm_zone *z, sm_off_t item, uint64_t *word) {
     struct sm_entry e = {item, sm_off_of(z->z_arena, word)};
     enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_FREE, z->z_id, SM_OP_ITEM(item)));
+    if (err == SM_STALLED && SM_ST_KIND(sm_load_rlx(word)) == SM_CONSTRUCTING) {
+        return sm_zone_retire(z, &e, 1, true, true); /* the dtor has run: its user cannot have it back and try again */
+    }
     if (err != SM_OK) {
         return err;
     }

@@ -35,7 +35,7 @@ static enum sm_err lock_taken(struct sm_lock_shm *l, uint32_t cpu, int rc) {
         pthread_mutex_consistent(&l->l_mutex.m);
     }
     sm_store_rlx(&l->l_owner, cpu + 1);
-    return l->l_dirty ? SM_DEAD_PEER : SM_OK;
+    return sm_load_acq(&l->l_dirty) ? SM_DEAD_PEER : SM_OK; /* pairs with sm_arena_spoil */
 }
 
 enum sm_err sm_lock_acquire(struct sm_lock_shm *l, uint32_t cpu, int64_t stall_ns, bool *contended) {
