@@ -124,8 +124,16 @@ bool sm_zone_room(struct sm_zone *z) {
     return true;
 }
 
-/* A live peer does not give the keg lock: an item that nobody wants any more cannot be kept for that. */
-static enum sm_err retire_stalled(struct sm_zone *z, const struct sm_entry *e, uint32_t n, bool bump) {
+static void run_finis(struct sm_zone *z, const struct sm_entry *e, uint32_t n) {
+    for (uint32_t i = 0; z->z_fn[SM_CB_FINI] && (z->z_flags & SM_ZONE_SECONDARY) && i < n; i++) {
+        (void)sm_zone_run(z, SM_CB_FINI, e[i].e_item, NULL, 0);
+    }
+}
+
+enum sm_err sm_zone_retire_stalled(struct sm_zone *z, const struct sm_entry *e, uint32_t n, bool bump, bool run_fini) {
+    if (run_fini) {
+        run_finis(z, e, n);
+    }
     enum sm_err err = sm_op_enter(z->z_arena, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
     if (err == SM_OK) {
         sm_keg_give_stalled(z->z_arena, z->z_keg_id, e, n, bump);
@@ -136,12 +144,12 @@ static enum sm_err retire_stalled(struct sm_zone *z, const struct sm_entry *e, u
 }
 
 enum sm_err sm_zone_retire(struct sm_zone *z, const struct sm_entry *e, uint32_t n, bool bump, bool run_fini) {
-    for (uint32_t i = 0; run_fini && z->z_fn[SM_CB_FINI] && (z->z_flags & SM_ZONE_SECONDARY) && i < n; i++) {
-        (void)sm_zone_run(z, SM_CB_FINI, e[i].e_item, NULL, 0);
+    if (run_fini) {
+        run_finis(z, e, n);
     }
     enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
     if (err == SM_STALLED) {
-        return retire_stalled(z, e, n, bump);
+        return sm_zone_retire_stalled(z, e, n, bump, false);
     }
     if (err != SM_OK) {
         return err; /* the words stay CONSTRUCTING under this CPU, and are freed when it leaves or is reaped */
