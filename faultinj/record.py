@@ -16,10 +16,10 @@ Verdict = Literal["clean", "finding", "nothing injected"]
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a scenario with one fault: enough to do it again.
 
-    ``n`` counts the selected points in the order in which they are reached, from 1; for ``kill`` it counts crash points.
-    ``n2`` is the second fault of a pair: reached after the first one was injected, for ``kill-pair`` inside the recovery.
-    ``points`` is a glob over the names of points. ``program`` is a plan in the grammar of faults when the fault is not
-    given by ``n``.
+    ``n`` counts the selected points in the order in which they are reached, from 1; for ``kill`` it counts crash
+    points. ``n2`` is the second fault of a pair: reached after the first one was injected, for ``kill-pair`` inside the
+    recovery. ``points`` is a glob over the names of points. ``program`` is a plan in the grammar of faults when the
+    fault is not given by ``n``.
     """
 
     scenario: str
@@ -66,8 +66,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a trial came to. ``result``: "success", or the name of the error that the scenario ended with; ``reached``: how
-    often each point was reached; ``seconds``: wall time."""
+    """What a trial came to. ``result``: "success", or the name of the error that the scenario ended with; ``reached``:
+    how often each point was reached; ``seconds``: wall time."""
 
     trial: Trial
     verdict: Verdict
