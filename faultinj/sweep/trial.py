@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from faultinj import _faultinj
 from faultinj._faultinj import Block
 from faultinj.catalogue import points as catalogue
 from faultinj.record import Finding, Injection, Outcome, Trial
@@ -68,18 +69,18 @@ class Bench:
         if trial.program is not None:
             for point, encoded in _compiled(trial.program):
                 self.block.program(self.block.point(point), encoded)
-            self.block.sweep(Block.COUNT, 0)
+            self.block.sweep(_faultinj.COUNT, 0)
             return
-        kind = getattr(Block, _KINDS[trial.kind])
+        kind = getattr(_faultinj, _KINDS[trial.kind])
         self.block.sweep(kind, trial.n, trial.n2, selected=self._selected(trial.points))
 
     def count(self, points: str) -> None:
         """From here on points are counted, and nothing is injected."""
-        self.block.sweep(Block.COUNT, 0, 0, selected=self._selected(points))
+        self.block.sweep(_faultinj.COUNT, 0, 0, selected=self._selected(points))
 
     def disarm(self) -> None:
         """Nothing is injected any more; the counts stay."""
-        self.block.sweep(Block.OFF, 0)
+        self.block.sweep(_faultinj.OFF, 0)
 
     def _selected(self, points: str) -> list[int] | None:
         if points == "*":
