@@ -51,7 +51,10 @@ def arena_attach(ctx: Context) -> Steps:
     name = ctx.arena.name
     yield
     with Arena.attach(name, cpu_name="sweep") as again:
-        again.zone("frame", size=64).alloc().free()
+        frames = again.zone("frame", size=64)
+        with ctx.allocating("frame"):
+            item = frames.alloc()
+        item.free()
 
 
 @scenario(
@@ -62,17 +65,19 @@ def arena_attach(ctx: Context) -> Steps:
 )
 def arena_look(ctx: Context) -> Steps:
     """A dump that fails leaves no file."""
-    item = ctx.arena.zone("frame", size=64).alloc()
+    frames = ctx.arena.zone("frame", size=64)
     folder = tempfile.TemporaryDirectory()
     yield
     with folder:
+        with ctx.allocating("frame"):
+            item = frames.alloc()
         path = os.path.join(folder.name, "dump")
         ctx.arena.dump(path)
         with Arena.attach_file(path) as dump:
             dump.statistics()
         with Arena.attach(ctx.name, read_only=True) as look:
             look.zone_statistics()
-    item.free()
+        item.free()
 
 
 @scenario("arena.open", group=GROUP, covers=("Arena.open", "Arena.unlink_name"), text="open makes one, then finds it")

@@ -211,8 +211,8 @@ def pages_back(evidence: Evidence) -> Iterator[Finding]:
             detail = f"zone {zone.name!r} counts {zone.used} items in use after everything was reclaimed"
             yield Finding(kind="leak", detail=detail)
         if zone.flags & _NOFREE or zone.reserve:
-            stay += zone.pages if not zone.master else 0
-        elif zone.slabs and not zone.master:
+            stay += zone.pages if zone.master in ("", zone.name) else 0
+        elif zone.slabs and zone.master in ("", zone.name):
             pages = f"{zone.slabs} slabs ({zone.pages} pages)"
             yield Finding(kind="leak", detail=f"zone {zone.name!r} keeps {pages} after everything was reclaimed")
             stay += zone.pages

@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from typing import NoReturn
 
 import msgspec
@@ -82,6 +83,8 @@ class Template:
                 if outcome.findings:
                     break  # what it left behind must not be the next trial's
             status = 0
+        except BaseException:  # noqa: BLE001 - whoever waits for the status reads it there
+            os.write(stacks, traceback.format_exc().encode())
         finally:
             os._exit(status)
 
@@ -120,13 +123,13 @@ class Template:
     def _fallen(self, trial: Trial, hung: tuple[str, ...] | None, status: int, stacks: int, seconds: float) -> Outcome:
         if hung is not None:
             finding = Finding(kind="hang", detail="the run did not end in time", stack=hung)
-        elif os.WIFSIGNALED(status):
-            text = os.pread(stacks, 1 << 16, 0).decode("utf-8", "replace")
-            name = signal.Signals(os.WTERMSIG(status)).name
-            finding = Finding(kind="crash", detail=f"the run ended by {name}", stack=tuple(text.splitlines()))
         else:
-            code = os.WEXITSTATUS(status)
-            finding = Finding(kind="crash", detail=f"the run left with status {code}: see its standard error")
+            stack = tuple(os.pread(stacks, 1 << 16, 0).decode("utf-8", "replace").splitlines())
+            if os.WIFSIGNALED(status):
+                how = f"ended by {signal.Signals(os.WTERMSIG(status)).name}"
+            else:
+                how = f"left with status {os.WEXITSTATUS(status)}: {stack[-1] if stack else 'it said nothing'}"
+            finding = Finding(kind="crash", detail=f"the run {how}", stack=stack)
         return Outcome(
             trial=trial,
             verdict="finding",

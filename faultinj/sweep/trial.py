@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from faultinj import _faultinj
 from faultinj._faultinj import Block
 from faultinj.catalogue import points as catalogue
 from faultinj.record import Finding, Injection, Outcome, Trial
@@ -23,6 +24,7 @@ from faultinj.sweep.evidence import Evidence
 from faultinj.sweep.oracle import Companion, companions, judge
 from faultinj.sweep.registry import Scenario, find
 from shmalloc import _native
+from shmalloc.errors import ShmallocError
 
 __all__ = ["Bench", "Run", "end_context", "injections", "perform", "prepared", "rerun", "result_name"]
 
@@ -67,18 +69,18 @@ class Bench:
         if trial.program is not None:
             for point, encoded in _compiled(trial.program):
                 self.block.program(self.block.point(point), encoded)
-            self.block.sweep(Block.COUNT, 0)
+            self.block.sweep(_faultinj.COUNT, 0)
             return
-        kind = getattr(Block, _KINDS[trial.kind])
+        kind = getattr(_faultinj, _KINDS[trial.kind])
         self.block.sweep(kind, trial.n, trial.n2, selected=self._selected(trial.points))
 
     def count(self, points: str) -> None:
         """From here on points are counted, and nothing is injected."""
-        self.block.sweep(Block.COUNT, 0, 0, selected=self._selected(points))
+        self.block.sweep(_faultinj.COUNT, 0, 0, selected=self._selected(points))
 
     def disarm(self) -> None:
         """Nothing is injected any more; the counts stay."""
-        self.block.sweep(Block.OFF, 0)
+        self.block.sweep(_faultinj.OFF, 0)
 
     def _selected(self, points: str) -> list[int] | None:
         if points == "*":
@@ -218,8 +220,8 @@ def perform(trial: Trial, bench: Bench, *, counting: bool = False) -> Outcome:
         findings = (*findings, *rerun(scenario, ctx))
     finally:
         bench.disarm()
-        end_context(ctx)
-    findings = (*findings, *_gone(ctx))
+        closed = end_context(ctx)
+    findings = (*findings, *closed, *_gone(ctx))
     nothing = not counting and count == 0 and not injected
     return Outcome(
         trial=trial,
@@ -294,12 +296,15 @@ def rerun(scenario: Scenario, ctx: Context) -> tuple[Finding, ...]:
     return (Finding(kind="rerun failed", detail=text, stack=again.stack),)
 
 
-def end_context(ctx: Context) -> None:
-    """Close and remove the arenas of a run that is over."""
+def end_context(ctx: Context) -> tuple[Finding, ...]:
+    """Close and remove the arenas of a run that is over: closing hands back all that this process has of them."""
     try:
         ctx.close()
+    except ShmallocError as error:
+        return (Finding(kind="leak", detail=f"the arena cannot be left: {type(error).__name__}: {error}"),)
     finally:
         ctx.remove()
+    return ()
 
 
 def _gone(ctx: Context) -> tuple[Finding, ...]:
