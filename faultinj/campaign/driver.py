@@ -42,7 +42,7 @@ class Driver(Protocol):
         """Run the trials n = first..last; end after the one that injected nothing. Raises: WorkerLost."""
 
     def clear(self) -> None:
-        """Remove what workers that were killed left behind on this machine."""
+        """End what runs trials for this process, and remove what workers that were killed left on this machine."""
 
 
 class DriverMissing(ImportError):

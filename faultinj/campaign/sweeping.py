@@ -19,7 +19,7 @@ from faultinj.sweep import run_cell as sweep_cell
 from faultinj.sweep import run_trial as sweep_trial
 from faultinj.sweep.argued import ARGUED
 from faultinj.sweep.context import BEGINNING, own_objects
-from faultinj.sweep.nursery import Nursery, NurseryLost, nursery
+from faultinj.sweep.nursery import Nursery, NurseryLost, clear_arenas, nursery
 from shmalloc import registry
 
 __all__ = [
@@ -84,7 +84,9 @@ def _template() -> Nursery:
 
 
 def clear() -> None:
-    """Remove the arenas of trials whose sweep was killed. One with a live process in it stays."""
+    """End this process's template, and remove the arenas of trials whose sweep was killed; a live process's stay."""
+    _template().close()
+    clear_arenas()
     left: Iterable[str] = own_objects(BEGINNING)
     dead = [
         name for name in left if (pid := re.match(rf"{BEGINNING}(\d+)-", name)) and not psutil.pid_exists(int(pid[1]))

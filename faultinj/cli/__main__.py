@@ -1,5 +1,5 @@
-"""python -m faultinj.cli"""
+"""`python -m faultinj.cli`."""
 
-from faultinj.cli import app
+from faultinj.cli import main
 
-app()
+main()

@@ -16,7 +16,11 @@ FILES = sorted(Path(__file__).parent.glob("*.toml"))
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_it_comes_to_what_its_file_expects(path: Path) -> None:
     regression = read_regression(path)
-    check_regression(regression, load_driver(imports=regression.imports).run_trial)
+    driver = load_driver(imports=regression.imports)
+    try:
+        check_regression(regression, driver.run_trial)
+    finally:
+        driver.clear()
 
 
 def test_there_are_files() -> None:
