@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from faultinj.cli.campaign import campaign
+from faultinj.cli.replay import replay
 from faultinj.cli.sweep import sweep
 from shmalloc.cli.screen import say
 
@@ -24,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(sweep)
+app.command()(replay)
 app.add_typer(campaign, name="campaign")
 
 

@@ -7,35 +7,30 @@ command or a file was wrong, 130 interrupted.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import msgspec
 import typer
 
 from faultinj.campaign.begin import open_campaign
-from faultinj.campaign.driver import SWEEP, DriverMissing, load_driver
-from faultinj.campaign.engines import EngineGone, EngineUnknown
-from faultinj.campaign.identity import NoTrial, trial_of
+from faultinj.campaign.driver import SWEEP, load_driver
+from faultinj.campaign.engines import EngineGone
+from faultinj.campaign.identity import trial_of
 from faultinj.campaign.regression import save_regression
 from faultinj.campaign.run import ChunkFails, run_campaign
 from faultinj.campaign.shipped import STORE_SUFFIX, campaign_file, shipped, stores_in
-from faultinj.campaign.shrink import DoesNotFail, Step, shrink
-from faultinj.campaign.spec import CampaignUnreadable
+from faultinj.campaign.shrink import Step, shrink
 from faultinj.campaign.standing import Standing, resume_command, standing_of
-from faultinj.campaign.state import OtherCampaign, StoreBusy, StoreExists, StoreUnreadable
+from faultinj.campaign.state import StoreUnreadable
 from faultinj.campaign.store import Store
 from faultinj.cli.campaign_screen import complain, progress_bar, standing_lines
+from faultinj.cli.guard import guarded
 from shmalloc.cli.screen import say, show_json, show_lines
 
 __all__ = ["campaign"]
 
 _INTERRUPTED = 130
-_USAGE = (CampaignUnreadable, StoreUnreadable, StoreExists, OtherCampaign, EngineUnknown, NoTrial, DriverMissing)
-_FAILED = (StoreBusy, EngineGone, ChunkFails, DoesNotFail)
-P = ParamSpec("P")
 
 campaign = typer.Typer(
     name="campaign",
@@ -46,25 +41,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 DbArgument = Annotated[Path, typer.Argument(metavar="DB", help="The campaign's database.", show_default=False)]
 
 
-def _told(command: Callable[P, None]) -> Callable[P, None]:
-    """Errors that the command is to tell in one line."""
-
-    @functools.wraps(command)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except _USAGE as error:
-            complain(str(error))
-            raise typer.Exit(2) from error
-        except _FAILED as error:
-            complain(str(error))
-            raise typer.Exit(1) from error
-
-    return guarded
-
-
 @campaign.command()
-@_told
+@guarded
 def run(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A campaign file, or the name of a shipped one.")],
     engine: Annotated[
@@ -122,7 +100,7 @@ def run(
 
 
 @campaign.command()
-@_told
+@guarded
 def status(db: DbArgument, as_json: JsonOption = False) -> None:
     """Show how far a campaign is, what it found, and what its gate says; also while it runs. Exit status 1: not
     passed."""
@@ -133,7 +111,7 @@ def status(db: DbArgument, as_json: JsonOption = False) -> None:
 
 
 @campaign.command("list")
-@_told
+@guarded
 def list_campaigns(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where databases lie.")] = Path(),
     as_json: JsonOption = False,
@@ -165,7 +143,7 @@ def list_campaigns(
 
 
 @campaign.command("shrink")
-@_told
+@guarded
 def shrink_trial(
     trial: Annotated[str, typer.Argument(metavar="ID", help="A trial, as a finding's command names it.")],
     finding: Annotated[

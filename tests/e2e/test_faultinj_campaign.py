@@ -225,6 +225,28 @@ def test_a_finding_is_shrunk_and_kept(tmp_path: Path) -> None:
     assert "does not show 'any finding': it came to clean" in healthy.stderr
 
 
+def test_a_finding_is_replayed_by_the_command_that_came_with_it(file: Path, tmp_path: Path) -> None:
+    db = tmp_path / "x.db"
+    campaign("run", file, "--db", db)
+
+    def replay(*words: object) -> subprocess.CompletedProcess[str]:
+        line = [*FAULTINJ, "replay", *map(str, words), "--driver", STANDIN]
+        return subprocess.run(line, env=environment(), capture_output=True, text=True, timeout=LIMIT_S, check=False)
+
+    again = replay("sea.leaky/persistent/14", "--db", db, "--save", tmp_path)
+    assert again.returncode == 1
+    assert "leak: place 14 leaks 14 items" in again.stdout
+    assert f"as in {db}" in again.stderr
+    (kept,) = tmp_path.glob("sea*.toml")
+    told = replay(kept)
+    assert told.returncode == 1
+    assert "leak is back: place 14 leaks 14 items; again: faultinj replay sea.leaky/persistent/14" in told.stderr
+    kept.write_text(kept.read_text().replace('"clean"', '"leak"'))
+    assert replay(kept).returncode == 0
+    assert json.loads(replay("sea.leaky/kill/2", "--json").stdout)["verdict"] == "clean"
+    assert "did you mean 'sea.leaky'" in replay("sea.leeky/kill/2").stderr
+
+
 DASK = importlib.util.find_spec("distributed") is not None
 needs_dask = pytest.mark.skipif(
     not DASK and not os.environ.get("CI"), reason="dask.distributed is not installed: pip install 'shmalloc[dask]'"
