@@ -1,4 +1,4 @@
-"""Which errors of campaigns and trials end a command with one line on stderr, and with which status. Owns that choice."""
+"""The errors of campaigns and trials that end a command with one line on stderr, and its status then."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ def replay(
 ) -> None:
     """Run one trial again.
 
-    With --db its outcome is compared with the one that the campaign wrote down. `faultinj campaign shrink` makes it smaller.
-    Exit status 1: it found something, or a regression file's expectation does not hold.
+    With --db its outcome is compared with the one that the campaign wrote down. `faultinj campaign shrink` makes it
+    smaller. Exit status 1: it found something, or a regression file's expectation does not hold.
     """
     if what.endswith(".toml"):
         _regression(Path(what), driver, as_json=as_json)
