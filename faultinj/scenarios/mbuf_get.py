@@ -95,7 +95,9 @@ def mbuf_ext(ctx: Context) -> Steps:
     assert large.m_refcnt() == 2
     foreign = mb.m_extadd(frames.alloc(M_NOWAIT), M_NOWAIT)
     late = mb.m_gethdr(M_NOWAIT)
-    late.m_extadd(ctx.arena.malloc(500, flags=M_NOWAIT))
+    with ctx.mallocating("default"):
+        storage = ctx.arena.malloc(500, flags=M_NOWAIT)
+    late.m_extadd(storage)
     for packet in (small, large, other, foreign, late):
         packet.m_freem()
 

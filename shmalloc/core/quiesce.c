@@ -43,7 +43,8 @@ void sm_arena_unlock(struct sm_arena *a, struct sm_lock_shm *l, enum sm_lock_cla
 
 void sm_arena_spoil(struct sm_lock_shm *l) {
     uint32_t clean = 0;
-    (void)sm_cas(&l->l_dirty, &clean, SM_LOCK_SPOILED); /* after the truth; pairs with the next taker's look, lock_taken */
+    (void)sm_cas(&l->l_dirty, &clean,
+                 SM_LOCK_SPOILED); /* after the truth; pairs with the next taker's look, lock_taken */
 }
 
 static void claims_lower(struct sm_arena *a) {

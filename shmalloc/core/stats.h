@@ -50,10 +50,11 @@ struct sm_arena_stats {
     uint32_t as_flags, as_version, as_owner_uid, as_creator_pid;
 };
 
-struct sm_core_lock_stats { /* one of the allocator's own locks that is held, or waits to be rebuilt after its holder died */
-    uint32_t cl_class;    /* enum sm_lock_class */
+struct
+    sm_core_lock_stats { /* one of the allocator's own locks that is held, or waits to be rebuilt after its holder died */
+    uint32_t cl_class; /* enum sm_lock_class */
     uint32_t cl_instance; /* keg */
-    uint32_t cl_cpu;      /* holder, SM_CPU_NONE when it is only dirty */
+    uint32_t cl_cpu; /* holder, SM_CPU_NONE when it is only dirty */
     bool cl_dirty;
 };
 
