@@ -33,8 +33,7 @@ def sweep(
     points: Annotated[str, typer.Option("--points", metavar="GLOB", help="Only points of these names fail.")] = "*",
     kinds: Annotated[str, typer.Option("--kinds", metavar="LIST", help="Which faults, with commas.")] = ",".join(KINDS),
     pairs: Annotated[
-        int,
-        typer.Option("--pairs", min=0, metavar="N", help="Two faults, too: at most N pairs of each kind and scenario."),
+        int, typer.Option("--pairs", min=0, metavar="N", help="Two faults, too: at most N pairs of each kind and scenario.")
     ] = 0,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Victims at one time.")] = 2,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the scenarios' own randomness.")] = 0,
@@ -51,9 +50,7 @@ def sweep(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is stdout.")
     ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="JSON with every trial, not only those with findings.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="JSON with every trial, not only those with findings.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="List the scenarios and leave.")] = False,
 ) -> None:
     """Fail the n-th point that each scenario reaches, for n = 1, 2, ... until nothing is left that could fail.
@@ -134,11 +131,7 @@ def _write(path: Path, raw: bytes) -> None:
 
 
 def _listing(chosen: tuple[Scenario, ...]) -> Table:
-    columns = (
-        Column("scenario", number=False),
-        Column("group", number=False),
-        Column("what", number=False, give="wrap"),
-    )
+    columns = (Column("scenario", number=False), Column("group", number=False), Column("what", number=False, give="wrap"))
     return Table("scenarios", columns, tuple((one.name, one.group, one.text) for one in chosen))
 
 
