@@ -69,12 +69,14 @@ format: $(VENV)/.dev ## bring Python and C into the style that lint checks
 bench: $(VENV)/.dev ## measure against peers, as ratios within one run
 	$(BIN)/workloads bench
 
-soak: $(VENV)/.dev core-asan ## run every workload for a long time (SOAK_SECONDS shared), then the interpreter's own tests under witness and the whole crash proof
+soak: $(VENV)/.dev core-asan ## run all the long forms: workloads (SOAK_SECONDS shared), the interpreter's own tests under witness, the campaign over the whole allocator, the crash proof
 	@set -e; names=$$($(BIN)/workloads list --json | $(BIN)/python -c \
 	    'import json, sys; print(*[w["name"] for w in json.load(sys.stdin)])'); \
 	set -- $$names; each=$$(( $(SOAK_SECONDS) / $$# )); \
 	for name in $$names; do $(BIN)/workloads run $$name --cpus $(SOAK_CPUS) --seconds $$each; done
 	$(BIN)/python tests/e2e/cpython_suites.py
+	@mkdir -p out
+	$(BIN)/faultinj campaign run whole --engine processes:$(JOBS) --db out/whole.faultinj.db --fresh
 	build/core-asan/tests/core/prove/prove --all
 
 docs: $(VENV)/.dev ## build the documentation in docs/_build/html

@@ -56,7 +56,7 @@ static enum sm_err init_raw(struct sm_zone *z, int flags, struct sm_entry *e, ui
     enum sm_err err = SM_OK;
     uint32_t i = 0;
     for (; i < *n; i++) {
-        err = sm_fault(z->z_arena, SM_FP_ZINIT, z->z_shm->z_name, z->z_item_bytes, flags);
+        err = sm_fault_callback(z->z_arena, SM_FP_ZINIT, z->z_shm->z_name, z->z_item_bytes, flags);
         if (err == SM_OK && z->z_fn[SM_CB_INIT]) {
             /* Only the first is waited for: the others fill a bucket. */
             int how = i == 0 ? flags : (flags & ~SM_M_WAITOK) | SM_M_NOWAIT;
@@ -84,6 +84,7 @@ static enum sm_err share_raw(struct sm_zone *z, const struct sm_entry *e, uint32
                              struct sm_entry *out) {
     enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
     if (err != SM_OK) {
+        (void)sm_zone_retire(z, e, n, false, true);
         return err;
     }
     struct sm_cache_shm *c = z->z_cache;
@@ -209,7 +210,7 @@ enum sm_err sm_zone_refill(struct sm_zone *z, int flags, uint32_t low, struct sm
 
 enum sm_err sm_zone_obtain(struct sm_zone *z, int flags, int64_t deadline_ns, uint32_t low, struct sm_entry *out) {
     struct sm_arena *a = z->z_arena;
-    bool told = false, drained = false;
+    bool told = false, drained = false, slept = false;
     for (;;) {
         struct sm_keg_init ki;
         uint64_t moved = 0;
@@ -260,9 +261,10 @@ enum sm_err sm_zone_obtain(struct sm_zone *z, int flags, int64_t deadline_ns, ui
             told = true;
             sm_zone_limit_reached(z);
         }
-        if (!(flags & SM_M_WAITOK)) {
-            return SM_LIMIT;
+        if (!(flags & SM_M_WAITOK) || (slept && sm_os_now_ns() >= deadline_ns)) {
+            return SM_LIMIT; /* room that others take each time it is made would keep us here for ever */
         }
+        slept = true;
         if ((err = sm_zone_sleep(z, flags, deadline_ns, low, out)) != SM_EMPTY) {
             return err;
         }
@@ -310,7 +312,7 @@ enum sm_err sm_zone_construct(struct sm_zone *z, struct sm_entry e, int flags, v
         memset(mem, 0, z->z_item_bytes);
     }
     if (err == SM_OK) {
-        err = sm_fault(z->z_arena, SM_FP_CTOR, z->z_shm->z_name, z->z_item_bytes, flags);
+        err = sm_fault_callback(z->z_arena, SM_FP_CTOR, z->z_shm->z_name, z->z_item_bytes, flags);
     }
     if (err == SM_OK && z->z_fn[SM_CB_CTOR]) {
         int rc = sm_zone_run(z, SM_CB_CTOR, e.e_item, arg, flags);
