@@ -1,0 +1,1 @@
+"""Programs that know nothing of faults, under faults: what `faultinj run` does."""

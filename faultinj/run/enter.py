@@ -1,0 +1,100 @@
+"""Entering a process: it joins the block of its tree, and what it gets from the system goes by points from then on.
+
+Owns the names of the environment variables that children inherit. Imported by every interpreter of a run.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import sys
+import traceback
+
+__all__ = ["HOOK", "LOG", "PLAN", "enter", "hook_directory"]
+
+PLAN = "FAULTINJ_RUN_PLAN"
+"""The run's plan, for points that the program declares."""
+LOG = "FAULTINJ_RUN_LOG"
+"""The path of the file to which each injected error is appended, a line of JSON."""
+HOOK = "FAULTINJ_RUN_HOOK"
+"""The directory of the hook on PYTHONPATH, so that it can be told from the program's own directories."""
+_MOST_FRAMES = 12
+
+
+def hook_directory() -> str:
+    """The directory whose sitecustomize enters interpreters."""
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "hook")
+
+
+def enter() -> bool:
+    """Join the run that the environment names. Returns: whether this process belongs to one."""
+    if PLAN not in os.environ:
+        return False
+    from faultinj import _faultinj, declared, process
+    from faultinj.run import files, wrap
+    from faultinj.run.places import declare_places
+
+    block = process.in_use()  # importing faultinj joined it
+    if block is None:
+        return False
+    points = declare_places()
+    _stand(os.environ[PLAN])
+    declared.observe(_write_down)
+    wrap.put_in_place(points)
+    files.put_in_place(points)
+    _faultinj.fail_memory(block.point("memory.alloc"))
+    atexit.register(_faultinj.fail_memory, None)
+    return True
+
+
+def _stand(text: str) -> None:
+    """The plan also holds for points that the program declares; who of the tree declares one first sets it."""
+    from faultinj import declared, process
+    from faultinj.grammar import parse_plan
+    from faultinj.plan import matching
+    from faultinj.program import Setting
+
+    plan = parse_plan(text) if text else None
+
+    def on_declaration(point: declared.Point) -> None:
+        block = process.in_use()
+        if plan is None or block is None or block.setting(block.point(point.name)) is not None:
+            return
+        for setting in plan.settings:
+            if matching(setting.points, (point.name,)):
+                process.apply((Setting(point.name, setting.program),), block)
+
+    declared.watch_declarations(on_declaration)
+
+
+def _write_down(point: object, error: BaseException) -> None:
+    """One line in the run's log: the injected error and where it came up."""
+    path = os.environ.get(LOG)
+    if not path:
+        return
+    frames = [
+        f"{frame.filename}:{frame.lineno} {frame.name}"
+        for frame in reversed(traceback.extract_stack(sys._getframe(1), _MOST_FRAMES * 2))
+        if not _own(frame.filename)
+    ]
+    line = {
+        "pid": os.getpid(),
+        "point": getattr(point, "name", ""),
+        "error": "".join(traceback.format_exception_only(error)).strip(),
+        "stack": frames[:_MOST_FRAMES],
+    }
+    # By the system's own calls, kept from before they were replaced: telling of a fault reaches no point.
+    fd = _open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        _write(fd, (json.dumps(line) + "\n").encode())
+    finally:
+        os.close(fd)
+
+
+_open, _write = os.open, os.write
+_OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+def _own(file: str) -> bool:
+    return file.startswith((_OWN, "<frozen"))
