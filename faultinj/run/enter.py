@@ -75,7 +75,8 @@ def _write_down(point: object, error: BaseException) -> None:
         return
     frames = [
         f"{frame.filename}:{frame.lineno} {frame.name}"
-        for frame in reversed(traceback.extract_stack(sys._getframe(1), _MOST_FRAMES * 2))
+        # Without their source lines: reading files would reach points.
+        for frame in traceback.StackSummary.extract(traceback.walk_stack(sys._getframe(1)), lookup_lines=False)
         if not _own(frame.filename)
     ]
     line = {
