@@ -101,8 +101,10 @@ cdef uint32_t capture(w_block *b, void *ctx, void *caller) noexcept:
 
 
 cdef uint64_t place_here(w_block *b, void *ctx, void *caller) noexcept:
-    """The instruction that the innermost Python frame is at: no frame is walked, nothing but it is looked at."""
+    """The instruction that the innermost Python frame is at: no frame is walked, nothing but it is looked at. For a caller
+    that is a method of Watch the innermost frame that is not our own counts."""
     cdef PyObject *frame
+    cdef PyObject *outer
     cdef PyObject *code
     cdef uint64_t place
     if not PyGILState_Check() or PyErr_Occurred() != NULL:
@@ -111,10 +113,21 @@ cdef uint64_t place_here(w_block *b, void *ctx, void *caller) noexcept:
     if frame == NULL:
         return <uint64_t><size_t>caller
     code = PyFrame_GetCode(frame)
+    while caller == BY_METHOD and code_known(code, (<Watch>ctx).skip)[0]:
+        outer = PyFrame_GetBack(frame)
+        if outer == NULL:
+            break
+        Py_DECREF(<object>code)
+        Py_DECREF(<object>frame)
+        frame = outer
+        code = PyFrame_GetCode(frame)
     place = <uint64_t><size_t>code * 31 + <uint64_t>(PyFrame_GetLasti(frame) + 1)
     Py_DECREF(<object>code)
     Py_DECREF(<object>frame)
     return place
+
+
+cdef void *BY_METHOD = <void *>place_here # the address that methods of Watch give: locks of Python code, not of ours
 
 
 cdef void tell(w_block *b, void *ctx, uint32_t report) noexcept:
@@ -131,6 +144,8 @@ cdef class Watch:
     cdef w_block *b
     cdef w_hooking k
     cdef object skip, on_report
+    cdef public object on_task # () -> the TaskHeld of the task that this thread runs, or None
+    cdef public object on_alive # (class, instance) -> whether this process has the file lock still
     cdef object memory # a buffer's owner, when the block is not an arena's
     cdef bint armed
 
@@ -194,6 +209,10 @@ cdef class Watch:
         self.b.b_capture = capture
         self.b.b_place = place_here
         self.b.b_tell = tell
+        self.on_task = no_task
+        self.on_alive = still
+        self.b.b_task = task_here
+        self.b.b_alive = alive_here
 
     def detached(self):
         """The arena's mapping is about to go: what is held is told of, the block is left."""
@@ -231,19 +250,23 @@ cdef class Watch:
 
     def before(self, uint32_t c, uint64_t instance, int mode=0, uint32_t flags=0):
         """The lock is about to be waited for."""
-        w_before_acquire(self.need(), c, instance, <w_mode>mode, flags, NULL)
+        w_before_acquire(self.need(), c, instance, <w_mode>mode, flags, BY_METHOD)
 
     def acquired(self, uint32_t c, uint64_t instance, int mode=0, uint32_t flags=0):
         """The lock is ours. Without a call of before() the order is checked now."""
-        w_acquired(self.need(), c, instance, <w_mode>mode, flags, NULL)
+        w_acquired(self.need(), c, instance, <w_mode>mode, flags, BY_METHOD)
 
     def not_acquired(self, uint32_t c, uint64_t instance):
         """The wait is over without the lock."""
         w_not_acquired(self.need(), c, instance)
 
     def released(self, uint32_t c, uint64_t instance, bint must=False):
-        """The lock is given back; must: tell if nobody held it."""
-        w_release(self.need(), c, instance, must, NULL)
+        """The lock is given back; must: tell if nobody held it. Returns: whether a thread of this process held it."""
+        return w_release(self.need(), c, instance, must, NULL)
+
+    def given_elsewhere(self, uint32_t c, uint64_t instance):
+        """The lock is given back, and a thread of another process took it: that one is told."""
+        w_given_elsewhere(self.need(), c, instance)
 
     def recursion(self, uint32_t c, uint64_t instance, int mode=0):
         """The thread would wait for itself."""
@@ -337,8 +360,17 @@ cdef class Watch:
         return class_row(b, id)
 
 
+def no_task():
+    return None
+
+
+def still(c, instance):
+    return True
+
+
 include "reader.pxi"
 include "foreign.pxi"
+include "tasks.pxi"
 
 
 def disarm(capsule, bint everywhere):

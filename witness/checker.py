@@ -28,7 +28,9 @@ __all__ = ["Checker", "NotArmed", "WitnessError", "arm", "attached", "disarm"]
 
 ENTRY = "witness.checker:attached"
 REGION = "witness"
-_OWN = tuple(os.path.dirname(os.path.abspath(str(m.__file__))) + os.sep for m in (_native, _witness))
+_OWN = tuple(
+    {os.path.dirname(os.path.abspath(str(at))) + os.sep for at in (_native.__file__, _witness.__file__, __file__)}
+)
 
 
 class WitnessError(RuntimeError):

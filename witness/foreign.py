@@ -68,11 +68,11 @@ def watch_threading(watch: _witness.Watch) -> None:
     def Lock() -> Any:  # noqa: N802 - it stands for threading.Lock
         if sys._getframe(1).f_code is part_of_semaphore:
             return plain_lock()  # the order of the semaphore is what counts, not of what it is made of
-        number = classes.number("Lock", flags.DUPOK)
+        number = classes.number("Lock", flags.DUPOK | flags.PAIRED)
         return plain_lock() if number is None else _witness.WatchedLock(watch, number)
 
     def RLock() -> Any:  # noqa: N802
-        number = classes.number("RLock", flags.DUPOK | flags.RECURSABLE)
+        number = classes.number("RLock", flags.DUPOK | flags.PAIRED | flags.RECURSABLE)
         return plain_rlock() if number is None else _witness.WatchedRLock(watch, number)
 
     Lock.__qualname__, RLock.__qualname__ = "Lock", "RLock"

@@ -8,6 +8,7 @@
 #include "class.h"
 #include "held.h"
 #include "order.h"
+#include "pairs.h"
 #include "report.h"
 #include "stack.h"
 #include "thread.h"
@@ -97,7 +98,7 @@ static bool pair_judge(struct w_block *b, struct pair *p, uint32_t class_id, uin
     if (w_order_known(sm_load_acq(w_cell(b, d->d_class, class_id)), kind)) {
         return true; /* another one was faster */
     }
-    if (flags & W_SLEEPABLE && !(held_flags & W_SLEEPABLE)) {
+    if (flags & W_SLEEPABLE && !(held_flags & W_SLEEPABLE) && !(flags & W_FILE)) {
         p->p_report = report_of(d, W_R_SLEEPABLE, class_id, instance, mode, stack);
         p->p_found = true;
     } else {
@@ -122,15 +123,16 @@ static bool pair_judge(struct w_block *b, struct pair *p, uint32_t class_id, uin
 }
 
 /* Orders nobody has judged: the stack is taken before the slow lock, reports are written after it. */
-static __attribute__((noinline)) uint32_t order_learn(struct w_block *b, const struct w_thread_shm *t,
-                                                      uint32_t class_id, uint64_t instance, uint32_t mode,
-                                                      uint32_t flags, void *address) {
+static __attribute__((noinline)) uint32_t order_learn(struct w_block *b, struct w_thread_shm *t, uint32_t class_id,
+                                                      uint64_t instance, uint32_t mode, uint32_t flags, void *address) {
     struct pair pairs[PAIRS];
-    uint32_t count = 0, held = w_held_count(t);
+    uint32_t count = 0, held;
     if (w_local.l_busy != 0) {
         return W_NONE;
     }
     w_local.l_busy++;
+    w_held_fresh(b, t);
+    held = w_held_count(t);
     uint32_t stack = flags & W_QUIET ? W_NONE : w_stack_here(b, address);
     if (w_block_lock(b)) {
         for (uint32_t i = 0; i < held && count < PAIRS; i++) {
@@ -160,10 +162,14 @@ static __attribute__((noinline)) uint32_t order_learn(struct w_block *b, const s
 }
 
 /* A lock of the class is held already. */
-static __attribute__((noinline)) void same_class(struct w_block *b, const struct w_held_shm *d, uint32_t class_id,
-                                                 uint64_t instance, uint32_t mode, uint32_t flags, void *address) {
+static __attribute__((noinline)) void same_class(struct w_block *b, const struct w_thread_shm *t,
+                                                 const struct w_held_shm *d, uint32_t class_id, uint64_t instance,
+                                                 uint32_t mode, uint32_t flags, void *address) {
     uint32_t rules = w_class_flags(b, class_id), *cell = w_cell(b, class_id, class_id);
     bool same = d->d_instance == instance, reads = mode == W_SHARED_RECURSIVE && d->d_mode != W_EXCLUSIVE;
+    if (!same && rules & W_PAIRED && mode == W_EXCLUSIVE && d->d_mode == W_EXCLUSIVE) {
+        w_pair_check(b, t, (uint32_t)(d - t->t_held), instance, address);
+    }
     if (same ? (rules & W_RECURSABLE || reads) : (rules & W_DUPOK || reads)) {
         return;
     }
@@ -186,18 +192,27 @@ static void spin_rule(struct w_block *b, const struct w_held_shm *d, uint32_t cl
     }
 }
 
+/* Whether the thread has this very lock already: taking it again waits for nobody, so it makes no order. */
+static bool again(const struct w_block *b, const struct w_thread_shm *t, uint32_t class_id, uint64_t instance) {
+    for (uint32_t i = 0, n = w_class_flags(b, class_id) & W_RECURSABLE ? w_held_count(t) : 0; i < n; i++) {
+        if (t->t_held[i].d_class == class_id && t->t_held[i].d_instance == instance) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Every rule about taking this lock while those are held. Returns the stack, if it was taken. */
-static inline uint32_t order_check(struct w_block *b, const struct w_thread_shm *t, uint32_t class_id,
-                                   uint64_t instance, uint32_t mode, uint32_t flags, void *address) {
+static inline uint32_t list_check(struct w_block *b, struct w_thread_shm *t, uint32_t class_id, uint64_t instance,
+                                  uint32_t mode, uint32_t flags, void *address) {
     bool unknown = false;
     uint32_t n = w_held_count(t);
-    if (n == 0 || sm_load_rlx(&b->b_header->h_watch) <= 0) {
-        return W_NONE;
-    }
     for (uint32_t i = 0; i < n; i++) {
         const struct w_held_shm *d = &t->t_held[i];
         if (w_unlikely(d->d_class == class_id)) {
-            same_class(b, d, class_id, instance, mode, flags, address);
+            if (!again(b, t, class_id, instance) || d->d_instance == instance) {
+                same_class(b, t, d, class_id, instance, mode, flags, address);
+            }
             continue;
         }
         if (w_unlikely(d->d_class >= b->b_max_classes)) {
@@ -205,6 +220,9 @@ static inline uint32_t order_check(struct w_block *b, const struct w_thread_shm 
         }
         uint32_t cell = sm_load_acq(w_cell(b, d->d_class, class_id)); /* pairs with edge_name */
         if (w_unlikely(!w_order_known(cell, w_order_kind(d->d_mode, mode)))) {
+            if (again(b, t, class_id, instance)) {
+                continue;
+            }
             unknown = true;
             spin_rule(b, d, class_id, instance, mode, address);
         } else {
@@ -212,6 +230,39 @@ static inline uint32_t order_check(struct w_block *b, const struct w_thread_shm 
         }
     }
     return w_unlikely(unknown) ? order_learn(b, t, class_id, instance, mode, flags, address) : W_NONE;
+}
+
+/* The same after what the thread holds, and after what the task does that it runs. */
+static inline uint32_t order_check(struct w_block *b, struct w_thread_shm *t, uint32_t class_id, uint64_t instance,
+                                   uint32_t mode, uint32_t flags, void *address) {
+    struct w_thread_shm *task = NULL;
+    uint32_t stack = W_NONE;
+    if (w_unlikely(sm_load_rlx(&b->b_tasks) != 0) && b->b_task != NULL && w_local.l_busy == 0) {
+        task = b->b_task(b, b->b_ctx);
+    }
+    if (w_unlikely(sm_load_rlx(&t->t_given) != 0)) {
+        w_held_given(b, t);
+    }
+    if ((task == NULL && w_held_count(t) == 0) || sm_load_rlx(&b->b_header->h_watch) <= 0) {
+        return W_NONE;
+    }
+    if (w_held_count(t) != 0) {
+        stack = list_check(b, t, class_id, instance, mode, flags, address);
+    }
+    if (w_unlikely(task != NULL && task != t)) {
+        uint32_t other = list_check(b, task, class_id, instance, mode, flags, address);
+        stack = stack != W_NONE ? stack : other;
+    }
+    return stack;
+}
+
+uint32_t w_order_now(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_mode mode, void *address) {
+    struct w_thread_shm *t = w_thread_self(b);
+    if (t == NULL || class_id >= b->b_max_classes || sm_load_rlx(&b->b_header->h_watch) < 0) {
+        return W_NONE;
+    }
+    uint32_t stack = order_check(b, t, class_id, instance, mode, 0, address);
+    return stack != W_NONE ? stack : w_held_place(b, class_id, address);
 }
 
 void w_before_acquire(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_mode mode, uint32_t flags,
@@ -245,6 +296,8 @@ void w_acquired(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_
         sm_store_rel(&t->t_wait_class, W_NO_CLASS);
     } else if (!(flags & W_TRY)) {
         stack = order_check(b, t, class_id, instance, mode, flags, address);
+    } else if (w_unlikely(sm_load_rlx(&t->t_given) != 0)) {
+        w_held_given(b, t);
     }
     if (w_unlikely(sm_load_rlx(&c->c_instance) != instance + 1)) {
         w_class_seen(b, class_id, instance);
@@ -270,7 +323,7 @@ void w_recursion(struct w_block *b, uint32_t class_id, uint64_t instance, enum w
     struct w_thread_shm *t = w_thread_self(b);
     for (uint32_t i = 0, n = t ? w_held_count(t) : 0; i < n; i++) {
         if (t->t_held[i].d_class == class_id && t->t_held[i].d_instance == instance) {
-            same_class(b, &t->t_held[i], class_id, instance, mode, 0, address);
+            same_class(b, t, &t->t_held[i], class_id, instance, mode, 0, address);
             return;
         }
     }

@@ -114,11 +114,12 @@ void w_thread_enter(struct w_block *b) {
     w_thread_title(b, NULL);
 }
 
-/* What a thread that goes still holds, but for the allocator's own locks, whose holder recovery looks after. */
+/* What a thread that goes still holds, but for the allocator's own locks, whose holder recovery looks after, and those
+ * that the kernel gives back. What a task holds nobody else waits for once its process is gone. */
 static void tell_held(struct w_block *b, const struct w_thread_shm *t, const char *what) {
-    for (uint32_t i = 0, n = w_held_count(t); i < n; i++) {
+    for (uint32_t i = 0, n = w_held_count(t); i < n && !(sm_load_rlx(&t->t_owner) & W_TASK); i++) {
         const struct w_held_shm *d = &t->t_held[i];
-        if (!(w_class_flags(b, d->d_class) & W_CORE)) {
+        if (!(w_class_flags(b, d->d_class) & (W_CORE | W_FILE)) && !w_given_is(t, d)) {
             w_report_misuse_of(b, what, d->d_class, d->d_instance, d->d_mode, d->d_stack, t->t_name,
                                sm_load_rlx(&t->t_owner));
         }
@@ -127,6 +128,7 @@ static void tell_held(struct w_block *b, const struct w_thread_shm *t, const cha
 
 static void slot_free(struct w_thread_shm *t) {
     sm_store_rlx(&t->t_count, 0);
+    sm_store_rlx(&t->t_given, 0);
     sm_store_rlx(&t->t_wait_class, W_NO_CLASS);
     sm_store_rel(&t->t_owner, 0);
 }
@@ -156,7 +158,8 @@ void w_thread_leave(struct w_block *b) {
 
 static bool gone(const struct w_block *b, const struct w_thread_shm *t, uint64_t who) {
     return who != 0 && sm_load_rlx(&t->t_namespace) == b->b_namespace &&
-           syscall(SYS_tgkill, (pid_t)(who >> 32), (pid_t)(uint32_t)who, 0) != 0 && errno == ESRCH;
+           syscall(SYS_tgkill, (pid_t)(who >> 32), (pid_t)(who & W_TASK ? who >> 32 : (uint32_t)who), 0) != 0 &&
+           errno == ESRCH;
 }
 
 uint32_t w_thread_sweep(struct w_block *b) {
@@ -167,9 +170,9 @@ uint32_t w_thread_sweep(struct w_block *b) {
         if (!gone(b, t, who) || !sm_cas(&t->t_owner, &who, w_thread_who())) {
             continue; /* of two sweepers one gets it */
         }
-        for (uint32_t d = 0, n = w_held_count(t); d < n; d++) {
+        for (uint32_t d = 0, n = who & W_TASK ? 0 : w_held_count(t); d < n; d++) {
             const struct w_held_shm *held = &t->t_held[d];
-            if (!(w_class_flags(b, held->d_class) & W_CORE)) {
+            if (!(w_class_flags(b, held->d_class) & (W_CORE | W_FILE)) && !w_given_is(t, held)) {
                 w_report_misuse_of(
                     b, who >> 32 == (uint32_t)getpid() ? "thread ended with a lock held" : "died with a lock held",
                     held->d_class, held->d_instance, held->d_mode, held->d_stack, t->t_name, who);

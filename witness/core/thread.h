@@ -41,6 +41,15 @@ void w_thread_leave(struct w_block *b);
 /* Slots of threads that are gone: told of what they held, and freed. Returns how many. */
 uint32_t w_thread_sweep(struct w_block *b);
 
+/* What t_given says of a lock; never 0. */
+static inline uint32_t w_given_word(uint32_t class_id, uint64_t instance) {
+    uint64_t h = (instance ^ ((uint64_t)class_id << 40)) * 0x9e3779b97f4a7c15ull;
+    return (uint32_t)(h >> 32) | 1u;
+}
+static inline bool w_given_is(const struct w_thread_shm *t, const struct w_held_shm *d) {
+    return sm_load_acq(&t->t_given) == w_given_word(d->d_class, d->d_instance); /* pairs with w_given_elsewhere */
+}
+
 static inline uint32_t w_held_count(const struct w_thread_shm *t) {
     uint32_t n = sm_load_rlx(&t->t_count);
     return n < W_HELD ? n : W_HELD;

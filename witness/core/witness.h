@@ -8,6 +8,7 @@
 #include "order.h"
 #include "report.h"
 #include "stack.h"
+#include "task.h"
 #include "thread.h"
 
 /* What the capsule "shmalloc._native.hooks" points at; shmalloc/native/companion.pxi declares the same. */

@@ -33,6 +33,7 @@ def enter() -> bool:
     from shmalloc.errors import ShmallocError
     from witness.checker import WitnessError, arm
     from witness.foreign import watch_threading
+    from witness.watched import watch_kinds
 
     try:
         arena = Arena.attach(name)
@@ -43,6 +44,7 @@ def enter() -> bool:
         return False
     _kept.extend((arena, checker))
     watch_threading(checker.native)
+    watch_kinds(checker.native)
     if BLOCKING in os.environ:
         from witness.blocking import parse_allowed, watch_blocking
 
