@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "class.h"
+#include "held.h"
 #include "hooking.h"
 #include "order.h"
 #include "report.h"
