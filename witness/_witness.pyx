@@ -246,58 +246,70 @@ cdef class Watch:
         """A reversal of these two is allowed."""
         refuse(w_bless(self.need(), first, second))
 
-    # ------------------------------------------------------------ locks
+    # ------------------------------------------------------------ locks; once the block was left they say nothing
 
     def before(self, uint32_t c, uint64_t instance, int mode=0, uint32_t flags=0):
         """The lock is about to be waited for."""
-        w_before_acquire(self.need(), c, instance, <w_mode>mode, flags, BY_METHOD)
+        if self.b != NULL:
+            w_before_acquire(self.b, c, instance, <w_mode>mode, flags, BY_METHOD)
 
     def acquired(self, uint32_t c, uint64_t instance, int mode=0, uint32_t flags=0):
         """The lock is ours. Without a call of before() the order is checked now."""
-        w_acquired(self.need(), c, instance, <w_mode>mode, flags, BY_METHOD)
+        if self.b != NULL:
+            w_acquired(self.b, c, instance, <w_mode>mode, flags, BY_METHOD)
 
     def not_acquired(self, uint32_t c, uint64_t instance):
         """The wait is over without the lock."""
-        w_not_acquired(self.need(), c, instance)
+        if self.b != NULL:
+            w_not_acquired(self.b, c, instance)
 
     def released(self, uint32_t c, uint64_t instance, bint must=False):
         """The lock is given back; must: tell if nobody held it. Returns: whether a thread of this process held it."""
-        return w_release(self.need(), c, instance, must, NULL)
+        return self.b != NULL and w_release(self.b, c, instance, must, NULL)
 
     def given_elsewhere(self, uint32_t c, uint64_t instance):
         """The lock is given back, and a thread of another process took it: that one is told."""
-        w_given_elsewhere(self.need(), c, instance)
+        if self.b != NULL:
+            w_given_elsewhere(self.b, c, instance)
 
     def recursion(self, uint32_t c, uint64_t instance, int mode=0):
         """The thread would wait for itself."""
-        w_recursion(self.need(), c, instance, <w_mode>mode, NULL)
+        if self.b != NULL:
+            w_recursion(self.b, c, instance, <w_mode>mode, NULL)
 
     def upgraded(self, uint32_t c, uint64_t instance):
         """A shared hold became exclusive."""
-        w_upgrade(self.need(), c, instance, NULL)
+        if self.b != NULL:
+            w_upgrade(self.b, c, instance, NULL)
 
     def downgraded(self, uint32_t c, uint64_t instance):
         """An exclusive hold became shared."""
-        w_downgrade(self.need(), c, instance, NULL)
+        if self.b != NULL:
+            w_downgrade(self.b, c, instance, NULL)
 
     def created(self, uint32_t c, uint64_t instance):
         """A lock of the class came to be."""
-        w_lock_created(self.need(), c, instance)
+        if self.b != NULL:
+            w_lock_created(self.b, c, instance)
 
     def destroyed(self, uint32_t c, uint64_t instance):
         """A lock of the class is no more."""
-        w_lock_destroyed(self.need(), c, instance, NULL)
+        if self.b != NULL:
+            w_lock_destroyed(self.b, c, instance, NULL)
 
     def may_sleep(self, str what not None, str zone=None, bint forced=False):
         """Something that may sleep. Returns how many non-sleepable locks this thread holds; they are told of."""
         cdef bytes raw = what.encode("utf-8", "replace")
         cdef bytes raw_zone = None if zone is None else zone.encode("utf-8", "replace")
-        return w_may_sleep(self.need(), raw, NULL if raw_zone is None else PyBytes_AS_STRING(raw_zone), forced, NULL)
+        if self.b == NULL:
+            return 0
+        return w_may_sleep(self.b, raw, NULL if raw_zone is None else PyBytes_AS_STRING(raw_zone), forced, NULL)
 
     def misuse(self, str what not None, uint32_t c, uint64_t instance, int mode=0, str detail=""):
         """Report that a lock is used as it must not be."""
         cdef bytes raw = what.encode("utf-8", "replace"), raw_detail = detail.encode("utf-8", "replace")
-        w_report_misuse(self.need(), raw, c, instance, <uint32_t>mode, NULL, raw_detail)
+        if self.b != NULL:
+            w_report_misuse(self.b, raw, c, instance, <uint32_t>mode, NULL, raw_detail)
 
     # ------------------------------------------------------------ state
 

@@ -39,23 +39,30 @@ cdef class TaskHeld:
 
     def before(self, uint32_t c, uint64_t instance):
         """The lock is about to be waited for: its order is checked."""
-        w_task_before(self.watch.need(), self.slot, self.number, c, instance, BY_METHOD)
+        if self.watch.b != NULL:
+            w_task_before(self.watch.b, self.slot, self.number, c, instance, BY_METHOD)
 
     def acquired(self, uint32_t c, uint64_t instance, uint32_t flags=0):
         """The lock is the task's."""
-        cdef w_block *b = self.watch.need()
+        cdef w_block *b = self.watch.b
+        if b == NULL:
+            return
         if self.slot == NULL:
             self.slot = w_task_claim(b, self.number, self.name)
         w_task_acquired(b, self.slot, c, instance, flags, BY_METHOD)
 
     def not_acquired(self):
         """The wait is over without it."""
-        w_task_not_acquired(self.watch.need(), self.slot)
+        if self.watch.b != NULL:
+            w_task_not_acquired(self.watch.b, self.slot)
 
     def released(self, uint32_t c, uint64_t instance):
         """Given back. Returns: whether this task held it."""
-        cdef w_block *b = self.watch.need()
-        cdef bint held = w_task_release(b, self.slot, c, instance)
+        cdef w_block *b = self.watch.b
+        cdef bint held
+        if b == NULL:
+            return False
+        held = w_task_release(b, self.slot, c, instance)
         if self.slot != NULL and self.slot.t_count == 0:
             w_task_free(b, self.slot)
             self.slot = NULL

@@ -121,7 +121,9 @@ def watch_processes(module: ModuleType, watch: _witness.Watch, trust: Trust) -> 
     }
 
     def watched_init(self: Any, kind: int, value: int, maxvalue: int, *, ctx: Any) -> None:
-        letter = _letter(module, self, value)
+        letter, older = _letter(module, self, value), self.__dict__.get("_witness_face")
+        if older is not None:
+            watch.destroyed(older.number, older.instance)
         number = classes[letter].here() if letter else None
         making.mark = f"-w{letter}{number:x}" if number is not None else ""
         making.name = ""

@@ -1,8 +1,8 @@
 """asyncio.Lock, Condition and semaphores of one permit, for each task by itself.
 
 Owns the methods that replace asyncio's, and which list belongs to which task. Tasks of one thread interleave, so that
-what a task holds is no business of the thread's: witness/core/task.c keeps it apart. Who holds such a lock may sleep, who
-waits for one sleeps: taking it under a lock of threading is a sleepable lock under one that is not.
+what a task holds is no business of the thread's: witness/core/task.c keeps it apart. Whoever holds such a lock may
+sleep, and so may who waits for one: taking it under a lock of threading is a sleepable lock under one that is not.
 """
 
 import asyncio
@@ -98,7 +98,9 @@ def _watch_locks(kind: Any, lists: TaskLists, classes: Classes) -> None:
 
     def watched_init(self: Any, *args: Any, **kwargs: Any) -> None:
         made(self, *args, **kwargs)
-        number = classes.here()
+        number, older = classes.here(), getattr(self, "_witness_lock", None)
+        if older is not None:
+            lists.watch.destroyed(older[0], os.getpid() << 32 | older[1])
         if number is not None:
             self._witness_lock = number, instance_number()
 
