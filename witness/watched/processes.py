@@ -21,6 +21,7 @@ __all__ = ["Face", "watch_processes"]
 
 _MARK = re.compile(r"-w([lrs])([0-9a-f]+)$")
 _unnamed = itertools.count(1)
+_FOR_GOOD = {"Pool._help_stuff_finish"}  # of multiprocessing.pool: stops its workers by a lock that nobody gets back
 
 
 class Face:
@@ -52,6 +53,8 @@ class Face:
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
         """As the interpreter's."""
         caller = sys._getframe(1)
+        if caller.f_code.co_qualname in _FOR_GOOD:
+            return bool(self.raw.acquire(block, timeout))
         return self._take(block, timeout, (caller.f_code, caller.f_lasti))
 
     def enter(self) -> bool:

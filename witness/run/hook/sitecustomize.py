@@ -21,5 +21,10 @@ try:
 
     enter()
 except ImportError as error:
-    sys.stderr.write(f"witness: process {os.getpid()} is not watched: {error}\n")
+    if "Interpreter change detected" in str(error):  # what an extension module says in a second interpreter
+        sys.stderr.write(
+            f"witness: a subinterpreter of process {os.getpid()} is not watched: only the main one can be\n"
+        )
+    else:
+        sys.stderr.write(f"witness: process {os.getpid()} is not watched: {error}\n")
 _chain()
