@@ -1,5 +1,8 @@
 /* test_pairs.c - locks of one class in contrary orders: which are told of, which are not, and what is forgotten. */
+#include <signal.h>
+#include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "block_fixture.h"
 
@@ -135,4 +138,61 @@ TEST_BARE(the_halves_may_be_in_two_processes) {
     EXPECT_EQ(reports(b), 1);
     EXPECT_EQ(b->b_edges[last_report(b)->r_edge - 1].e_who >> 32, (uint64_t)child);
     fixture_end(&f);
+}
+
+static uint32_t kill_at, kill_turn;
+
+static void die_at(uint32_t step) {
+    if (step == kill_at && kill_turn-- == 0) {
+        (void)kill(getpid(), SIGKILL);
+        abort();
+    }
+}
+
+static void both_ways(struct w_block *b) {
+    uint32_t c = class_named(b, "c", PAIRED);
+    two(b, c, 1, 2);
+    two(b, c, 2, 1);
+}
+
+TEST_BARE(a_kill_at_any_step_leaves_pairs_that_the_next_one_goes_on_with) {
+    uint32_t killed = 0;
+    for (kill_at = W_STEP_LOCKED; kill_at < W_STEP_END; kill_at++) {
+        for (uint32_t turn = 0; turn < 12; turn++) {
+            struct w_geometry g = {.g_classes = 16, .g_edges = 64, .g_stacks = 64, .g_frames = 64, .g_reports = 16};
+            struct fixture f = fixture_of(&g);
+            struct w_block *b = f.f_block;
+            int status = 0;
+            kill_turn = turn;
+            pid_t child = fork();
+            if (child == 0) {
+                w_crash_hook = die_at;
+                both_ways(b);
+                _exit(3); /* not killed: the step came less often than asked for */
+            }
+            EXPECT_EQ(waitpid(child, &status, 0), child);
+            EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 3);
+            killed += WIFSIGNALED(status);
+            both_ways(b);
+            uint32_t whole = 0, found = 0;
+            for (uint32_t i = 0; i < W_PAIRS; i++) { /* W6 */
+                whole += b->b_pairs[i].i_class == 1;
+                EXPECT_TRUE(b->b_pairs[i].i_class <= 1);
+            }
+            EXPECT_EQ(whole, 2);
+            for (uint32_t i = 0; i < reports(b); i++) {
+                found += b->b_reports[i].r_kind == W_R_REVERSAL;
+            }
+            EXPECT_LE(found, 1);
+            bool marked = kill_at == W_STEP_LOCKED || kill_at == W_STEP_UNLOCKING || kill_at >= W_STEP_EDGE_FILLED;
+            if (!WIFSIGNALED(status) || !marked) { /* marked, and its writer killed: that one report is lost */
+                EXPECT_EQ(found, 1);
+            }
+            fixture_end(&f);
+            if (!WIFSIGNALED(status)) {
+                break;
+            }
+        }
+    }
+    EXPECT_GT(killed, W_STEP_END);
 }

@@ -92,6 +92,7 @@ static void pair_enter(struct w_block *b, const struct w_pair_shm *p) {
     memcpy(to->i_stack, p->i_stack, sizeof to->i_stack);
     memcpy(to->i_name, p->i_name, sizeof to->i_name);
     to->i_age = youngest + 1;
+    w_crash_point(W_STEP_PAIR_FILLED);
     sm_store_rel(&to->i_class, p->i_class); /* it is whole; pairs with pair_find */
 }
 

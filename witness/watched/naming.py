@@ -9,7 +9,7 @@ from witness.foreign import creation_site
 
 __all__ = ["Classes", "instance_number", "instance_of"]
 
-_MOST = 128  # classes of one kind by one process; names that are made at random must not fill the table of all
+_MOST = 128  # names of one kind in one process: those that are made at random must not fill the table of all
 _counted = itertools.count(1)
 
 
@@ -25,14 +25,15 @@ class Classes:
 
     def here(self) -> int | None:
         """The class of a lock that the caller's program makes now, by the line; see `named`."""
-        return self.named(f"{creation_site(self.skipped)} {self.kind.rpartition(':')[2]}")
+        return self._class(f"{creation_site(self.skipped)} {self.kind.rpartition(':')[2]}")
 
     def named(self, name: str) -> int | None:
         """The class of this name; None: there are too many, its locks are not watched."""
+        return None if len(self.known) >= _MOST and name not in self.known else self._class(name)
+
+    def _class(self, name: str) -> int | None:
         name = name.encode("utf-8", "replace")[-63:].decode("utf-8", "ignore")
         if name not in self.known:
-            if len(self.known) >= _MOST:
-                return None
             try:
                 self.known[name] = self.watch.class_get(name, self.kind, 0, self.rules)
             except _witness.CoreError:
