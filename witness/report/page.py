@@ -40,15 +40,26 @@ def lock_order_page(verdict: Verdict) -> str:
     data = json.dumps(_Data(verdict).values(), separators=(",", ":")).replace("<", "\\u003c")
     return template.render(
         title=f"Lock order of {graph.program}",
-        lead=f"{len(graph.classes)} lock classes, {len(verdict.analysis.order.links)} orders, "
-        f"{len(graph.processes)} processes. " + (f"{len(counted)} new findings." if counted else "Nothing new found."),
+        lead=", ".join(
+            (
+                _several(len(graph.classes), "lock class", "lock classes"),
+                _several(len(verdict.analysis.order.links), "order", "orders"),
+                _several(len(graph.processes), "process", "processes"),
+            )
+        )
+        + ". "
+        + (_several(len(counted), "new finding", "new findings") + "." if counted else "Nothing new found."),
         good=not counted,
         off_reason=graph.off_reason,
-        order_text="\n".join(order_lines(verdict.analysis)),
+        order_text="\n".join(order_lines(verdict.analysis)) if graph.classes else None,
         style=Markup(_part("page.css")),
         script=Markup("\n".join(_part(name) for name in ("layout.js", "page.js"))),
         data=Markup(data),
     )
+
+
+def _several(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
 
 
 def _part(name: str) -> str:
