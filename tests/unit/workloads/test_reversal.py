@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from witness.analysis import analyse
+from witness.analysis.baseline import compare, read_baseline, write_baseline
 from workloads import reversal
 from workloads.bank import PROGRAMS
 from workloads.cli.acts.locks import planted
@@ -18,6 +20,14 @@ def test_the_second_of_two_processes_reverses_the_order_of_the_first() -> None:
     assert [side.stack[0].function for side in sides] == list(PROGRAMS)
     assert len({side.pid for side in sides}) == 2
     assert list(Path("/dev/shm").glob("*workloads-bank-*")) == []
+
+
+def test_another_run_has_other_processes_and_finds_nothing_new(tmp_path: Path) -> None:
+    before, after = (analyse(reversal.reverse_between_processes().graph) for _ in range(2))
+    assert not set(before.findings[0].processes) & set(after.findings[0].processes)
+    write_baseline(tmp_path / "baseline.json", before.findings)
+    difference = compare(after.findings, read_baseline(tmp_path / "baseline.json"))
+    assert (len(difference.new), len(difference.known), len(difference.gone)) == (0, 1, 0)
 
 
 def test_a_record_without_the_reversal_is_not_what_was_planted(monkeypatch: pytest.MonkeyPatch) -> None:
