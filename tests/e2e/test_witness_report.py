@@ -175,6 +175,10 @@ def test_stat_shows_contention_and_sorts(record: Path) -> None:
     ]
 
 
+def test_stat_without_contention_says_that_nobody_waited(clean: Path) -> None:
+    assert "no lock was found taken by another: nobody had to wait" in run("stat", clean, "--contended").stdout
+
+
 def test_diff_tells_new_gone_and_known(record: Path, tmp_path: Path) -> None:
     fewer = tmp_path / "fewer.json"
     write_graph(fewer, replace(bank(), misuses=()))

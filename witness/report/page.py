@@ -20,7 +20,7 @@ from witness.analysis.neighbourhood import neighbourhood
 from witness.record import Side
 from witness.report.text import finding_lines, order_lines
 from witness.report.verdict import Verdict
-from witness.report.words import at, class_words, taken_as, who
+from witness.report.words import at, class_words, counted, taken_as, who
 
 __all__ = ["lock_order_page"]
 
@@ -34,7 +34,7 @@ def lock_order_page(verdict: Verdict) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["printable"] = printable
     template = environment.from_string(_part("page.html.j2"))
-    counted = [finding for finding in verdict.new if finding.level != "unlikely"]
+    feared = [finding for finding in verdict.new if finding.level != "unlikely"]
     graph = verdict.analysis.graph
     # "<" is written as an escape: then no name can close the element or open a comment in it.
     data = json.dumps(_Data(verdict).values(), separators=(",", ":")).replace("<", "\\u003c")
@@ -42,24 +42,20 @@ def lock_order_page(verdict: Verdict) -> str:
         title=f"Lock order of {graph.program}",
         lead=", ".join(
             (
-                _several(len(graph.classes), "lock class", "lock classes"),
-                _several(len(verdict.analysis.order.links), "order", "orders"),
-                _several(len(graph.processes), "process", "processes"),
+                counted(len(graph.classes), "lock class", "lock classes"),
+                counted(len(verdict.analysis.order.links), "order"),
+                counted(len(graph.processes), "process", "processes"),
             )
         )
         + ". "
-        + (_several(len(counted), "new finding", "new findings") + "." if counted else "Nothing new found."),
-        good=not counted,
+        + (counted(len(feared), "new finding") + "." if feared else "Nothing new found."),
+        good=not feared,
         off_reason=graph.off_reason,
         order_text="\n".join(order_lines(verdict.analysis)) if graph.classes else None,
         style=Markup(_part("page.css")),
         script=Markup("\n".join(_part(name) for name in ("layout.js", "page.js"))),
         data=Markup(data),
     )
-
-
-def _several(count: int, one: str, several: str) -> str:
-    return f"{count} {one if count == 1 else several}"
 
 
 def _part(name: str) -> str:
