@@ -107,6 +107,8 @@ cdef extern from "witness/core/witness.h" nogil:
         uint32_t (*b_capture)(w_block *b, void *ctx, void *caller) noexcept
         uint64_t (*b_place)(w_block *b, void *ctx, void *caller) noexcept
         void (*b_tell)(w_block *b, void *ctx, uint32_t report) noexcept
+        w_thread_shm *(*b_task)(w_block *b, void *ctx) noexcept
+        bint (*b_alive)(w_block *b, void *ctx, uint32_t c, uint64_t instance) noexcept
         void *b_ctx
         bint b_paused
         uint32_t b_namespace
@@ -128,7 +130,15 @@ cdef extern from "witness/core/witness.h" nogil:
     void w_before_acquire(w_block *b, uint32_t c, uint64_t instance, w_mode mode, uint32_t flags, void *address)
     void w_acquired(w_block *b, uint32_t c, uint64_t instance, w_mode mode, uint32_t flags, void *address)
     void w_not_acquired(w_block *b, uint32_t c, uint64_t instance)
-    void w_release(w_block *b, uint32_t c, uint64_t instance, bint must, void *address)
+    bint w_release(w_block *b, uint32_t c, uint64_t instance, bint must, void *address)
+    void w_given_elsewhere(w_block *b, uint32_t c, uint64_t instance)
+    w_thread_shm *w_task_claim(w_block *b, uint32_t number, const char *name)
+    void w_task_free(w_block *b, w_thread_shm *slot)
+    void w_task_before(w_block *b, w_thread_shm *slot, uint32_t number, uint32_t c, uint64_t instance, uint32_t flags,
+                       void *address)
+    void w_task_acquired(w_block *b, w_thread_shm *slot, uint32_t c, uint64_t instance, uint32_t flags, void *address)
+    void w_task_not_acquired(w_block *b, w_thread_shm *slot)
+    bint w_task_release(w_block *b, w_thread_shm *slot, uint32_t c, uint64_t instance)
     void w_recursion(w_block *b, uint32_t c, uint64_t instance, w_mode mode, void *address)
     void w_upgrade(w_block *b, uint32_t c, uint64_t instance, void *address)
     void w_downgrade(w_block *b, uint32_t c, uint64_t instance, void *address)

@@ -62,15 +62,12 @@ cdef int refuse(sm_err err) except -1:
     return 0
 
 
+cdef struct code_seen:
+    PyObject *code
+    bint own
 cdef enum:
-    OWN_CODES = 256 # a power of two
-cdef PyObject *own_codes[OWN_CODES] # code objects that stacks leave out, by address; who meets another there takes its place
-
-
-cdef inline PyObject **own_place(PyObject *code) noexcept nogil:
-    return &own_codes[(<size_t>code >> 5) & (OWN_CODES - 1)]
-
-
+    SEEN_CODES = 1024 # a power of two
+cdef code_seen seen_codes[SEEN_CODES] # of OWN, by address; who meets another there takes its place
 cdef dict OWN = {} # id of a code object -> (whether it is left out of stacks, the code, file and function as bytes)
 
 
@@ -80,13 +77,21 @@ cdef tuple code_known(PyObject *raw, object skip):
         code = <object>raw
         if len(OWN) > 16384:
             OWN.clear()
-            memset(own_codes, 0, sizeof(own_codes)) # they may be gone now
+            memset(seen_codes, 0, sizeof(seen_codes)) # they may be gone now
         known = (bool(skip(code)), code, code.co_filename.encode("utf-8", "replace"),
                  getattr(code, "co_qualname", code.co_name).encode("utf-8", "replace"))
         OWN[<size_t>raw] = known
-        if known[0]:
-            own_place(raw)[0] = raw
     return known
+
+
+cdef inline bint code_is_own(PyObject *code, object skip) except -1:
+    """Whether stacks leave it out. The code must be alive."""
+    cdef code_seen *at = &seen_codes[(<size_t>code >> 5) & (SEEN_CODES - 1)]
+    if at.code != code:
+        known = code_known(code, skip)
+        at.code = code
+        at.own = known[0]
+    return at.own
 
 
 cdef uint32_t stack_here(w_block *b, object skip) except? 0:
@@ -126,15 +131,18 @@ cdef uint64_t place_here(w_block *b, void *ctx, void *caller) noexcept:
     cdef PyObject *frame
     cdef PyObject *outer
     cdef PyObject *code
+    cdef bint own
     cdef uint64_t place = <uint64_t><size_t>caller
     if not PyGILState_Check() or PyErr_Occurred() != NULL:
         return place
     frame = PyThreadState_GetFrame(PyThreadState_Get())
     while frame != NULL:
         code = PyFrame_GetCode(frame)
-        Py_DECREF(<object>code)
-        if own_place(code)[0] != code:
+        own = code_is_own(code, (<Watch>ctx).skip)
+        if not own:
             place = <uint64_t><size_t>code * 31 + <uint64_t>(PyFrame_GetLasti(frame) + 1)
+        Py_DECREF(<object>code)
+        if not own:
             Py_DECREF(<object>frame)
             break
         outer = PyFrame_GetBack(frame)
@@ -152,11 +160,13 @@ cdef class Watch:
     """This process's view of a block, and the calls by which watched locks report to it.
 
     A class is a number from class_get(); an instance any number that tells locks of a class apart; mode is EXCLUSIVE,
-    SHARED or SHARED_RECURSIVE; flags are TRY, QUIET and CONTENDED.
+    SHARED or SHARED_RECURSIVE; flags are TRY, QUIET, CONTENDED and UNSURE.
     """
     cdef w_block *b
     cdef w_hooking k
     cdef object skip, on_report
+    cdef public object on_task # () -> the TaskHeld of the task that this thread runs, or None
+    cdef public object on_alive # (class, instance) -> whether this process has the file lock still
     cdef object memory # a buffer's owner, when the block is not an arena's
     cdef void *mapped # or what of_file mapped
     cdef size_t mapped_bytes
@@ -254,6 +264,10 @@ cdef class Watch:
         self.b.b_capture = capture
         self.b.b_place = place_here
         self.b.b_tell = tell
+        self.on_task = no_task
+        self.on_alive = still
+        self.b.b_task = task_here
+        self.b.b_alive = alive_here
 
     def detached(self):
         """The arena's mapping is about to go: what is held is told of, the block is left."""
@@ -271,7 +285,8 @@ cdef class Watch:
     # ------------------------------------------------------------ classes and orders
 
     def class_get(self, str name not None, str kind not None, uint32_t subclass=0, uint32_t flags=0):
-        """The number of the class, made if there is none. flags: SLEEPABLE, RECURSABLE, DUPOK, SPIN, NORELEASE, PRIVATE."""
+        """The number of the class, made if there is none. flags: SLEEPABLE, RECURSABLE, DUPOK, SPIN, NORELEASE, PRIVATE,
+        PAIRED, FILE."""
         cdef uint32_t id = 0
         cdef bytes raw = name.encode("utf-8", "replace"), raw_kind = kind.encode("utf-8", "replace")
         cdef sm_err err = w_class_get(self.need(), raw, raw_kind, subclass, flags, &id)
@@ -296,54 +311,70 @@ cdef class Watch:
         """A reversal of these two is allowed."""
         refuse(w_bless(self.need(), first, second))
 
-    # ------------------------------------------------------------ locks
+    # ------------------------------------------------------------ locks; once the block was left they say nothing
 
     def before(self, uint32_t c, uint64_t instance, int mode=0, uint32_t flags=0):
         """The lock is about to be waited for."""
-        w_before_acquire(self.need(), c, instance, <w_mode>mode, flags, NULL)
+        if self.b != NULL:
+            w_before_acquire(self.b, c, instance, <w_mode>mode, flags, NULL)
 
     def acquired(self, uint32_t c, uint64_t instance, int mode=0, uint32_t flags=0):
         """The lock is ours. Without a call of before() the order is checked now."""
-        w_acquired(self.need(), c, instance, <w_mode>mode, flags, NULL)
+        if self.b != NULL:
+            w_acquired(self.b, c, instance, <w_mode>mode, flags, NULL)
 
     def not_acquired(self, uint32_t c, uint64_t instance):
         """The wait is over without the lock."""
-        w_not_acquired(self.need(), c, instance)
+        if self.b != NULL:
+            w_not_acquired(self.b, c, instance)
 
     def released(self, uint32_t c, uint64_t instance, bint must=False):
-        """The lock is given back; must: tell if nobody held it."""
-        w_release(self.need(), c, instance, must, NULL)
+        """The lock is given back; must: tell if nobody held it. Returns: whether a thread of this process held it."""
+        return self.b != NULL and w_release(self.b, c, instance, must, NULL)
+
+    def given_elsewhere(self, uint32_t c, uint64_t instance):
+        """The lock is given back, and a thread of another process took it: that one is told."""
+        if self.b != NULL:
+            w_given_elsewhere(self.b, c, instance)
 
     def recursion(self, uint32_t c, uint64_t instance, int mode=0):
         """The thread would wait for itself."""
-        w_recursion(self.need(), c, instance, <w_mode>mode, NULL)
+        if self.b != NULL:
+            w_recursion(self.b, c, instance, <w_mode>mode, NULL)
 
     def upgraded(self, uint32_t c, uint64_t instance):
         """A shared hold became exclusive."""
-        w_upgrade(self.need(), c, instance, NULL)
+        if self.b != NULL:
+            w_upgrade(self.b, c, instance, NULL)
 
     def downgraded(self, uint32_t c, uint64_t instance):
         """An exclusive hold became shared."""
-        w_downgrade(self.need(), c, instance, NULL)
+        if self.b != NULL:
+            w_downgrade(self.b, c, instance, NULL)
 
     def created(self, uint32_t c, uint64_t instance):
         """A lock of the class came to be."""
-        w_lock_created(self.need(), c, instance)
+        if self.b != NULL:
+            w_lock_created(self.b, c, instance)
 
     def destroyed(self, uint32_t c, uint64_t instance):
         """A lock of the class is no more."""
-        w_lock_destroyed(self.need(), c, instance, NULL)
+        if self.b != NULL:
+            w_lock_destroyed(self.b, c, instance, NULL)
 
     def may_sleep(self, str what not None, str zone=None, bint forced=False):
         """Something that may sleep. Returns how many non-sleepable locks this thread holds; they are told of."""
         cdef bytes raw = what.encode("utf-8", "replace")
         cdef bytes raw_zone = None if zone is None else zone.encode("utf-8", "replace")
-        return w_may_sleep(self.need(), raw, NULL if raw_zone is None else PyBytes_AS_STRING(raw_zone), forced, NULL)
+        if self.b == NULL:
+            return 0
+        return w_may_sleep(self.b, raw, NULL if raw_zone is None else PyBytes_AS_STRING(raw_zone), forced, NULL)
 
     def misuse(self, str what not None, uint32_t c, uint64_t instance, int mode=0, str detail=""):
         """Report that a lock is used as it must not be."""
         cdef bytes raw = what.encode("utf-8", "replace"), raw_detail = detail.encode("utf-8", "replace")
-        w_report_misuse(self.need(), raw, c, instance, <uint32_t>mode, NULL, raw_detail)
+        if self.b != NULL:
+            w_report_misuse(self.b, raw, c, instance, <uint32_t>mode, NULL, raw_detail)
 
     # ------------------------------------------------------------ state
 
@@ -430,9 +461,18 @@ cdef class Watch:
         return class_row(b, id)
 
 
+def no_task():
+    return None
+
+
+def still(c, instance):
+    return True
+
+
 include "reader.pxi"
 include "waiting.pxi"
 include "foreign.pxi"
+include "tasks.pxi"
 include "locktype.pxi"
 
 

@@ -184,14 +184,15 @@ cdef class ForeignLock:
 
     def __cinit__(self, Watch watch not None, uint32_t c):
         global foreign_count
-        if c >= watch.need().b_max_classes:
+        if watch.b != NULL and c >= watch.b.b_max_classes:
             raise IndexError(c)
         foreign_count += 1
         self.watch = watch
         self.entry.watch = <PyObject *>watch
         self.entry.number = foreign_count
         self.entry.c = c
-        w_lock_created(watch.b, c, foreign_base | self.entry.number)
+        if watch.b != NULL: # left already: it says nothing
+            w_lock_created(watch.b, c, foreign_base | self.entry.number)
 
     def __dealloc__(self):
         if self.entry.watch != NULL:

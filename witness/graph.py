@@ -122,14 +122,15 @@ class _Reader:
 
     def side(self, who: int, thread: str, stack: Any, mode: int, instance: int = 0) -> Side:
         pid = who >> 32
+        number = who & 0xFFFFFFFF
         return Side(
             pid=pid,
             process=self.names.get(pid, ""),
-            thread=thread,
+            thread=_thread(number) if number & flags.TASK else thread,
             cpu=self.cpus.get(pid),
             stack=_stack(stack),
             mode=_MODES[mode % 3],
-            tid=who & 0xFFFFFFFF,
+            tid=0 if number & flags.TASK else number,
             instance=instance,
         )
 
@@ -162,7 +163,7 @@ class _Reader:
             count=count,
             established=(self.side(who, thread, stacks[0], modes[0]), self.side(who, thread, stacks[1], modes[1])),
             gates=tuple(gate for gate in gates if gate < self.count),
-            threads=tuple(f"{t >> 32}/{t & 0xFFFFFFFF}" for t in threads),
+            threads=tuple(f"{t >> 32}/{_thread(t & 0xFFFFFFFF)}" for t in threads),
             strong=modes[0] == flags.EXCLUSIVE or modes[1] != flags.SHARED_RECURSIVE,
         )
 
@@ -261,3 +262,8 @@ def _points(rows: Iterable[tuple[tuple[str, int, str], int]]) -> tuple[Contentio
 
 def _stack(rows: Iterable[tuple[str, int, str]]) -> Stack:
     return tuple(Frame(file=file, line=line, function=function) for file, line, function in rows)
+
+
+def _thread(number: int) -> str:
+    """A thread by its number, a task of an event loop by its number among its process's."""
+    return f"task {number & ~flags.TASK}" if number & flags.TASK else str(number)

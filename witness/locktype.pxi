@@ -359,7 +359,9 @@ def watch_lock(lock not None, Watch watch not None, uint32_t c):
     exchange_methods()
     if not isinstance(lock, (_thread.LockType, _thread.RLock)):
         raise TypeError(f"{type(lock).__name__} is no lock of the interpreter's")
-    if c >= watch.need().b_max_classes:
+    if watch.b == NULL:
+        return lock # the block was left: nothing is told of any more
+    if c >= watch.b.b_max_classes:
         raise IndexError(c)
     if watched_find(raw) == NULL:
         watched_enter(raw, watch, c, isinstance(lock, _thread.RLock))

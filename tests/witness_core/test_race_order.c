@@ -59,3 +59,46 @@ TEST_BARE(threads_that_learn_one_order_find_nothing_wrong_with_it) {
     }
     fixture_end(&f);
 }
+
+static void *work_inside(void *arg) {
+    struct worker *k = arg;
+    struct w_block *b = k->k_block;
+    uint32_t id = class_named(b, "many", W_DUPOK | W_PAIRED);
+    for (int i = 0; i < ROUNDS; i++) {
+        uint64_t held[3], last = 0;
+        for (int n = 0; n < 3; n++) { /* upwards: no pair is contrary */
+            last += 1 + harness_below(&k->k_random, 300);
+            held[n] = last;
+            w_acquired(b, id, last, W_EXCLUSIVE, 0, work_inside);
+        }
+        for (int n = 3; n-- > 0;) {
+            w_release(b, id, held[n], true, work_inside);
+        }
+    }
+    return NULL;
+}
+
+TEST_BARE(threads_that_overwrite_pairs_of_one_class_find_nothing_wrong_with_an_order_that_is_kept) {
+    struct fixture f = fixture_of(NULL);
+    pthread_t threads[THREADS];
+    struct worker workers[THREADS];
+    for (uint32_t i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){f.f_block, harness_seed_of(h, i)};
+        EXPECT_EQ(pthread_create(&threads[i], NULL, work_inside, &workers[i]), 0);
+    }
+    for (uint32_t i = 0; i < THREADS; i++) {
+        EXPECT_EQ(pthread_join(threads[i], NULL), 0);
+    }
+    EXPECT_EQ(reports(f.f_block), 0);
+    uint32_t id = class_named(f.f_block, "many", 0);
+    w_acquired(f.f_block, id, 5000, W_EXCLUSIVE, 0, work_inside);
+    w_acquired(f.f_block, id, 1, W_EXCLUSIVE, 0, work_inside);
+    w_release(f.f_block, id, 1, true, work_inside);
+    w_release(f.f_block, id, 5000, true, work_inside);
+    w_acquired(f.f_block, id, 1, W_EXCLUSIVE, 0, work_inside);
+    w_acquired(f.f_block, id, 5000, W_EXCLUSIVE, 0, work_inside);
+    EXPECT_EQ(reports(f.f_block), 1); /* the table still works */
+    w_release(f.f_block, id, 5000, true, work_inside);
+    w_release(f.f_block, id, 1, true, work_inside);
+    fixture_end(&f);
+}

@@ -47,6 +47,22 @@ TEST_BARE(each_wait_has_a_number_of_its_own_and_is_seen_from_its_beginning_to_it
     fixture_end(&f);
 }
 
+TEST_BARE(what_another_process_gave_back_is_not_seen_held) {
+    struct fixture f = fixture_of(NULL);
+    struct w_block *b = f.f_block;
+    struct w_thread_shm t;
+    uint32_t a = class_named(b, "a", 0), p = class_named(b, "p", 0);
+    take(b, a, W_EXCLUSIVE);
+    take(b, p, W_EXCLUSIVE);
+    w_given_elsewhere(b, a, 1);
+    EXPECT_EQ(own_slot(b, &t), W_SEEN);
+    EXPECT_EQ(t.t_count, 1);
+    EXPECT_EQ(t.t_held[0].d_class, p);
+    give(b, p);
+    w_release(b, a, 1, false, __builtin_return_address(0));
+    fixture_end(&f);
+}
+
 TEST_BARE(a_lock_taken_without_a_wait_leaves_the_number_alone) {
     struct fixture f = fixture_of(NULL);
     struct w_block *b = f.f_block;

@@ -148,6 +148,8 @@ def _of_reversal(order: OrderGraph, reversal: Reversal) -> Finding:
         return replace(finding, title=f'two locks of the type "{second}" were held at once', level="possible")
     if rule == "recursion":
         return replace(finding, title=f'"{second}" was taken by a thread that holds it', key=finding.key)
+    if reversal.first == reversal.second:
+        return _inside_a_class(order, finding, reversal)
     cycle, judgement = worst_cycle(order, reversal.first, reversal.second)
     if rule == "sleepable-after-non-sleepable":
         return replace(finding, cycle=cycle, links=order.around(cycle), title=f"sleepable {finding.title}")
@@ -161,6 +163,20 @@ def _of_reversal(order: OrderGraph, reversal: Reversal) -> Finding:
         classes=cycle,
         cycle=cycle,
         links=order.around(cycle),
+    )
+
+
+def _inside_a_class(order: OrderGraph, finding: Finding, reversal: Reversal) -> Finding:
+    """Two locks of one class in both orders: the class has no order to itself in the graph."""
+    alone = len(set(reversal.threads)) == 1
+    [name] = order.names(finding.classes)
+    return replace(
+        finding,
+        key=_cycle_key(order, finding.rule, finding.classes),
+        level="unlikely" if alone else "possible",
+        why=f"one thread only: {reversal.threads[0]} made every order of the cycle" if alone else "",
+        title=f'locks of the type "{name}" were taken in contrary orders',
+        cycle=finding.classes,
     )
 
 

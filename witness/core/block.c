@@ -101,6 +101,7 @@ static uint64_t place(struct w_block *b, uint8_t *mem, const struct w_geometry *
     W_PLACE(b_class_index, b->b_class_slots);
     W_PLACE(b_stack_index, b->b_stack_slots);
     W_PLACE(b_frame_index, b->b_frame_slots);
+    W_PLACE(b_pairs, W_PAIRS);
 #undef W_PLACE
     return off;
 }

@@ -38,6 +38,7 @@ struct w_block {
     struct w_thread_shm *b_threads;
     struct w_process_shm *b_processes;
     uint32_t *b_class_index, *b_stack_index, *b_frame_index; /* open addressing, id + 1 */
+    struct w_pair_shm *b_pairs; /* W_PAIRS, in sets of W_WAYS */
     uint32_t b_class_slots, b_stack_slots, b_frame_slots; /* powers of two */
     uint32_t b_max_classes; /* a copy that no other process can change; likewise the following */
     uint32_t b_max_edges, b_max_stacks, b_max_frames, b_max_reports, b_max_threads, b_max_processes;
@@ -53,8 +54,13 @@ struct w_block {
     uint64_t (*b_place)(struct w_block *b, void *ctx, void *caller);
     /* A report was written; no lock of this block is held. NULL: nobody is told. */
     void (*b_tell)(struct w_block *b, void *ctx, uint32_t report);
+    /* The slot of the task that the calling thread runs now, NULL: none. Asked only while b_tasks is not 0. */
+    struct w_thread_shm *(*b_task)(struct w_block *b, void *ctx);
+    /* Whether this process still holds this lock of a W_FILE class. NULL: yes. */
+    bool (*b_alive)(struct w_block *b, void *ctx, uint32_t class_id, uint64_t instance);
     void *b_ctx;
     bool b_paused; /* this process learns no order and reports nothing; what it holds is known all the same */
+    uint32_t b_tasks; /* slots of this process's tasks; (x) */
 };
 
 /* Bytes that a block of this geometry takes; 0: out of range. */
@@ -101,6 +107,7 @@ enum w_step {
     W_STEP_EDGE_PUBLISHED,
     W_STEP_EDGE_NAMED,
     W_STEP_ADOPTING,
+    W_STEP_PAIR_FILLED,
     W_STEP_REPORT_FILLED,
     W_STEP_UNLOCKING,
     W_STEP_CONTENDED,

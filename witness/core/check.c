@@ -9,6 +9,7 @@
 #include "contention.h"
 #include "held.h"
 #include "order.h"
+#include "pairs.h"
 #include "report.h"
 #include "stack.h"
 #include "thread.h"
@@ -105,7 +106,7 @@ static bool pair_judge(struct w_block *b, struct pair *p, uint32_t class_id, uin
     if (w_order_known(sm_load_acq(w_cell(b, d->d_class, class_id)), kind)) {
         return true; /* another one was faster */
     }
-    if (flags & W_SLEEPABLE && !(held_flags & W_SLEEPABLE)) {
+    if (flags & W_SLEEPABLE && !(held_flags & W_SLEEPABLE) && !(flags & W_FILE)) {
         p->p_report = report_of(d, W_R_SLEEPABLE, class_id, instance, mode, stack);
         p->p_found = true;
     } else {
@@ -130,15 +131,16 @@ static bool pair_judge(struct w_block *b, struct pair *p, uint32_t class_id, uin
 }
 
 /* Orders nobody has judged: the stack is taken before the slow lock, reports are written after it. */
-static __attribute__((noinline)) uint32_t order_learn(struct w_block *b, const struct w_thread_shm *t,
-                                                      uint32_t class_id, uint64_t instance, uint32_t mode,
-                                                      uint32_t flags, void *address) {
+static __attribute__((noinline)) uint32_t order_learn(struct w_block *b, struct w_thread_shm *t, uint32_t class_id,
+                                                      uint64_t instance, uint32_t mode, uint32_t flags, void *address) {
     struct pair pairs[PAIRS];
-    uint32_t count = 0, held = w_held_count(t);
+    uint32_t count = 0, held;
     if (w_local.l_busy != 0 || b->b_paused) {
         return W_NONE;
     }
     w_local.l_busy++;
+    w_held_fresh(b, t);
+    held = w_held_count(t);
     uint32_t stack = flags & W_QUIET ? W_NONE : w_stack_here(b, address);
     if (w_block_lock(b)) {
         for (uint32_t i = 0; i < held && count < PAIRS; i++) {
@@ -168,10 +170,14 @@ static __attribute__((noinline)) uint32_t order_learn(struct w_block *b, const s
 }
 
 /* A lock of the class is held already. */
-static __attribute__((noinline)) void same_class(struct w_block *b, const struct w_held_shm *d, uint32_t class_id,
-                                                 uint64_t instance, uint32_t mode, uint32_t flags, void *address) {
+static __attribute__((noinline)) void same_class(struct w_block *b, const struct w_thread_shm *t,
+                                                 const struct w_held_shm *d, uint32_t class_id, uint64_t instance,
+                                                 uint32_t mode, uint32_t flags, void *address) {
     uint32_t rules = w_class_flags(b, class_id), *cell = w_cell(b, class_id, class_id);
     bool same = d->d_instance == instance, reads = mode == W_SHARED_RECURSIVE && d->d_mode != W_EXCLUSIVE;
+    if (!same && rules & W_PAIRED && !(rules & W_SIGNAL) && mode == W_EXCLUSIVE && d->d_mode == W_EXCLUSIVE) {
+        w_pair_check(b, t, (uint32_t)(d - t->t_held), instance, address);
+    }
     if (same ? (rules & W_RECURSABLE || reads) : (rules & W_DUPOK || reads)) {
         return;
     }
@@ -194,19 +200,28 @@ static __attribute__((noinline)) void spin_rule(struct w_block *b, const struct 
     }
 }
 
+/* Whether the thread has this very lock already: taking it again waits for nobody, so it makes no order. */
+static bool again(const struct w_block *b, const struct w_thread_shm *t, uint32_t class_id, uint64_t instance) {
+    for (uint32_t i = 0, n = w_class_flags(b, class_id) & W_RECURSABLE ? w_held_count(t) : 0; i < n; i++) {
+        if (t->t_held[i].d_class == class_id && t->t_held[i].d_instance == instance) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Every rule about taking this lock while those are held. Returns the stack, if it was taken. */
-static inline __attribute__((always_inline)) uint32_t order_check(struct w_block *b, const struct w_thread_shm *t,
-                                                                  uint32_t class_id, uint64_t instance, uint32_t mode,
-                                                                  uint32_t flags, void *address) {
+static inline __attribute__((always_inline)) uint32_t list_check(struct w_block *b, struct w_thread_shm *t,
+                                                                 uint32_t class_id, uint64_t instance, uint32_t mode,
+                                                                 uint32_t flags, void *address) {
     bool unknown = false;
     uint32_t n = w_held_count(t);
-    if (n == 0 || sm_load_rlx(&b->b_header->h_watch) <= 0) {
-        return W_NONE;
-    }
     for (uint32_t i = 0; i < n; i++) {
         const struct w_held_shm *d = &t->t_held[i];
         if (w_unlikely(d->d_class == class_id)) {
-            same_class(b, d, class_id, instance, mode, flags, address);
+            if (!again(b, t, class_id, instance) || d->d_instance == instance) {
+                same_class(b, t, d, class_id, instance, mode, flags, address);
+            }
             continue;
         }
         if (w_unlikely(d->d_class >= b->b_max_classes)) {
@@ -214,6 +229,9 @@ static inline __attribute__((always_inline)) uint32_t order_check(struct w_block
         }
         uint32_t cell = sm_load_acq(w_cell(b, d->d_class, class_id)); /* pairs with edge_name */
         if (w_unlikely(!w_order_known(cell, w_order_kind(d->d_mode, mode)))) {
+            if (again(b, t, class_id, instance)) {
+                continue;
+            }
             unknown = true;
             spin_rule(b, d, class_id, instance, mode, address);
         } else {
@@ -221,6 +239,43 @@ static inline __attribute__((always_inline)) uint32_t order_check(struct w_block
         }
     }
     return w_unlikely(unknown) ? order_learn(b, t, class_id, instance, mode, flags, address) : W_NONE;
+}
+
+/* The same after what the task holds that this thread runs. */
+static __attribute__((noinline)) uint32_t task_check(struct w_block *b, const struct w_thread_shm *t, uint32_t class_id,
+                                                     uint64_t instance, uint32_t mode, uint32_t flags, void *address) {
+    struct w_thread_shm *task = b->b_task != NULL && w_local.l_busy == 0 ? b->b_task(b, b->b_ctx) : NULL;
+    return task != NULL && task != t ? list_check(b, task, class_id, instance, mode, flags, address) : W_NONE;
+}
+
+/* The same after what the thread holds, and after what its task does. */
+static inline __attribute__((always_inline)) uint32_t order_check(struct w_block *b, struct w_thread_shm *t,
+                                                                  uint32_t class_id, uint64_t instance, uint32_t mode,
+                                                                  uint32_t flags, void *address) {
+    uint32_t stack = W_NONE;
+    if (w_unlikely(sm_load_rlx(&t->t_given) != 0)) {
+        w_held_given(b, t);
+    }
+    if (sm_load_rlx(&b->b_header->h_watch) <= 0) {
+        return W_NONE;
+    }
+    if (w_held_count(t) != 0) {
+        stack = list_check(b, t, class_id, instance, mode, flags, address);
+    }
+    if (w_unlikely(sm_load_rlx(&b->b_tasks) != 0)) {
+        uint32_t other = task_check(b, t, class_id, instance, mode, flags, address);
+        stack = stack != W_NONE ? stack : other;
+    }
+    return stack;
+}
+
+uint32_t w_order_now(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_mode mode, void *address) {
+    struct w_thread_shm *t = w_thread_self(b);
+    if (t == NULL || class_id >= b->b_max_classes || sm_load_rlx(&b->b_header->h_watch) < 0) {
+        return W_NONE;
+    }
+    uint32_t stack = order_check(b, t, class_id, instance, mode, 0, address);
+    return stack != W_NONE ? stack : w_held_place(b, class_id, address);
 }
 
 void w_before_acquire(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_mode mode, uint32_t flags,
@@ -233,18 +288,11 @@ void w_before_acquire(struct w_block *b, uint32_t class_id, uint64_t instance, e
     if (stack == W_NONE && !(flags & W_QUIET)) {
         stack = w_held_place(b, class_id, address);
     }
-    /* W7: the wait before is over, then the number grows, then the rest is written: whoever sees a part of it sees the
-     * number too. Pairs with w_waiting_read. */
-    sm_store_rel(&t->t_wait_number, (uint16_t)(t->t_wait_number + 1));
-    sm_store_rel(&t->t_wait_mode, (uint16_t)mode);
-    sm_store_rel(&t->t_wait_instance, instance);
-    sm_store_rel(&t->t_wait_stack, stack);
     w_local.l_wait_taken = !(flags & W_UNSURE);
     if (w_local.l_wait_taken) {
         w_contention_found(b, class_id, instance, stack);
     }
-    sm_store_rel(&t->t_wait_since_ns, w_now_ns());
-    sm_store_rel(&t->t_wait_class, class_id); /* what it waits for is whole; pairs with w_waiting_read */
+    w_wait_begin(t, class_id, instance, mode, stack);
 }
 
 void w_acquired(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_mode mode, uint32_t flags,
@@ -264,6 +312,8 @@ void w_acquired(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_
     } else {
         if (!(flags & W_TRY)) {
             stack = order_check(b, t, class_id, instance, mode, flags, address);
+        } else if (w_unlikely(sm_load_rlx(&t->t_given) != 0)) {
+            w_held_given(b, t);
         }
         if (w_unlikely(flags & W_CONTENDED)) { /* nobody told of the wait, and how long it was is not known */
             w_contention_found(b, class_id, instance, stack);
@@ -290,7 +340,7 @@ void w_recursion(struct w_block *b, uint32_t class_id, uint64_t instance, enum w
     struct w_thread_shm *t = w_thread_self(b);
     for (uint32_t i = 0, n = t ? w_held_count(t) : 0; i < n; i++) {
         if (t->t_held[i].d_class == class_id && t->t_held[i].d_instance == instance) {
-            same_class(b, &t->t_held[i], class_id, instance, mode, 0, address);
+            same_class(b, t, &t->t_held[i], class_id, instance, mode, 0, address);
             return;
         }
     }

@@ -18,10 +18,14 @@ void w_before_acquire(struct w_block *b, uint32_t class_id, uint64_t instance, e
 /* The lock is ours: checks the order unless w_before_acquire did, and enters it among what the thread holds. */
 void w_acquired(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_mode mode, uint32_t flags,
                 void *address);
+/* The order of taking this lock now, after what the thread holds and what the task that it runs does. Returns the stack
+ * if it was taken. */
+uint32_t w_order_now(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_mode mode, void *address);
 /* The wait is over without the lock. */
 void w_not_acquired(struct w_block *b, uint32_t class_id, uint64_t instance);
-/* Given back. Not held by this thread: taken from another of this process that holds it; `must`: told of if nobody does. */
-void w_release(struct w_block *b, uint32_t class_id, uint64_t instance, bool must, void *address);
+/* Given back. Not held by this thread: taken from another of this process that holds it; `must`: told of if nobody does.
+ * False: nobody does. */
+bool w_release(struct w_block *b, uint32_t class_id, uint64_t instance, bool must, void *address);
 /* The thread would wait for itself. */
 void w_recursion(struct w_block *b, uint32_t class_id, uint64_t instance, enum w_mode mode, void *address);
 void w_upgrade(struct w_block *b, uint32_t class_id, uint64_t instance, void *address);

@@ -77,7 +77,7 @@ static uint32_t holder_of(const struct w_block *b, uint32_t class_id, uint64_t i
         uint32_t count = sm_load_acq(&t->t_count); /* pairs with w_held_push */
         for (uint32_t j = 0; j < count && j < W_HELD; j++) {
             const struct w_held_shm *d = &t->t_held[j];
-            if (sm_load_rlx(&d->d_instance) == instance && sm_load_rlx(&d->d_class) == class_id) {
+            if (sm_load_rlx(&d->d_instance) == instance && sm_load_rlx(&d->d_class) == class_id && !w_given_is(t, d)) {
                 return sm_load_rlx(&d->d_stack);
             }
         }

@@ -23,7 +23,7 @@ __attribute__((noinline)) uint32_t w_held_place_learn(struct w_block *b, uint32_
     return id;
 }
 
-static bool give(struct w_block *b, struct w_thread_shm *t, uint32_t class_id, uint64_t instance) {
+bool w_held_give(struct w_block *b, struct w_thread_shm *t, uint32_t class_id, uint64_t instance) {
     for (uint32_t i = w_held_count(t); i-- > 0;) {
         struct w_held_shm *d = &t->t_held[i];
         if (d->d_class == class_id && d->d_instance == instance) {
@@ -42,25 +42,63 @@ static __attribute__((noinline)) bool give_elsewhere(struct w_block *b, uint32_t
     uint64_t pid = (uint32_t)getpid();
     for (uint32_t i = 0; i < b->b_max_threads; i++) {
         struct w_thread_shm *t = &b->b_threads[i];
-        if (sm_load_rlx(&t->t_owner) >> 32 == pid && give(b, t, class_id, instance)) {
+        if (sm_load_rlx(&t->t_owner) >> 32 == pid && w_held_give(b, t, class_id, instance)) {
             return true;
         }
     }
     return false;
 }
 
-void w_release(struct w_block *b, uint32_t class_id, uint64_t instance, bool must, void *address) {
+void w_held_given(struct w_block *b, struct w_thread_shm *t) {
+    uint32_t word = __atomic_exchange_n(&t->t_given, 0, __ATOMIC_ACQ_REL);
+    for (uint32_t i = word != 0 ? w_held_count(t) : 0; i-- > 0;) {
+        if (w_given_word(t->t_held[i].d_class, t->t_held[i].d_instance) == word) {
+            w_held_drop(b, t, i);
+        }
+    }
+}
+
+void w_given_elsewhere(struct w_block *b, uint32_t class_id, uint64_t instance) {
+    uint32_t word = w_given_word(class_id, instance);
+    for (uint32_t i = 0; i < b->b_max_threads; i++) {
+        struct w_thread_shm *t = &b->b_threads[i];
+        for (uint32_t n = sm_load_rlx(&t->t_owner) != 0 ? w_held_count(t) : 0; n-- > 0;) {
+            uint32_t none = 0; /* its owner may be writing the entry: at worst the word names nothing that it holds */
+            if (sm_load_rlx(&t->t_held[n].d_instance) == instance && sm_load_rlx(&t->t_held[n].d_class) == class_id) {
+                if (!sm_cas(&t->t_given, &none, word) && none != word) {
+                    (void)sm_add_rlx(&b->b_header->h_lost, 1); /* the owner did not look at the one before yet */
+                }
+                return;
+            }
+        }
+    }
+}
+
+void w_held_fresh(struct w_block *b, struct w_thread_shm *t) {
+    for (uint32_t i = w_held_count(t); b->b_alive != NULL && i-- > 0;) {
+        const struct w_held_shm *d = &t->t_held[i];
+        if (w_class_flags(b, d->d_class) & W_FILE && !b->b_alive(b, b->b_ctx, d->d_class, d->d_instance)) {
+            w_held_drop(b, t, i);
+        }
+    }
+}
+
+bool w_release(struct w_block *b, uint32_t class_id, uint64_t instance, bool must, void *address) {
     struct w_thread_shm *t = w_thread_self(b);
     if (w_unlikely(class_id >= b->b_max_classes)) {
-        return;
+        return false;
     }
     if (w_unlikely(w_class_flags(b, class_id) & W_NORELEASE)) {
         w_report_misuse(b, "release of a lock that must not be released", class_id, instance, W_EXCLUSIVE, address,
                         NULL);
     }
-    if (w_unlikely(t == NULL || !give(b, t, class_id, instance)) && !give_elsewhere(b, class_id, instance) && must) {
-        w_report_misuse(b, "release of a lock that is not held", class_id, instance, W_EXCLUSIVE, address, NULL);
+    if (w_unlikely(t == NULL || !w_held_give(b, t, class_id, instance)) && !give_elsewhere(b, class_id, instance)) {
+        if (must) {
+            w_report_misuse(b, "release of a lock that is not held", class_id, instance, W_EXCLUSIVE, address, NULL);
+        }
+        return false;
     }
+    return true;
 }
 
 static struct w_held_shm *find(struct w_thread_shm *t, uint32_t class_id, uint64_t instance) {
@@ -107,7 +145,7 @@ void w_lock_destroyed(struct w_block *b, uint32_t class_id, uint64_t instance, v
         struct w_thread_shm *t = &b->b_threads[i];
         if (sm_load_rlx(&t->t_owner) >> 32 == pid && find(t, class_id, instance) != NULL) {
             w_report_misuse(b, "destroyed while it is held", class_id, instance, W_EXCLUSIVE, address, NULL);
-            while (give(b, t, class_id, instance)) {
+            while (w_held_give(b, t, class_id, instance)) {
             }
         }
     }

@@ -38,6 +38,15 @@ static inline void w_held_write(struct w_held_shm *d, struct w_held_shm to) {
     sm_store_rlx(&d->d_since_ns, to.d_since_ns);
 }
 
+/* Gives back once; false: the slot has no such entry. */
+bool w_held_give(struct w_block *b, struct w_thread_shm *t, uint32_t class_id, uint64_t instance);
+/* Takes out what another process says that it gave back. By the slot's owner. */
+void w_held_given(struct w_block *b, struct w_thread_shm *t);
+/* Says so to whatever thread of another process has the lock among what it holds. */
+void w_given_elsewhere(struct w_block *b, uint32_t class_id, uint64_t instance);
+/* Takes out the file locks that the process does not have any more. */
+void w_held_fresh(struct w_block *b, struct w_thread_shm *t);
+
 /* Takes entry `i` out. */
 static inline void w_held_drop(struct w_block *b, struct w_thread_shm *t, uint32_t i) {
     uint32_t n = w_held_count(t);

@@ -7,9 +7,9 @@
  *
  *  The order of the tables in the block, each on a cache line:
  *
- *      +--------+---------+------------+--------+-------+--------+--------+---------+---------+-----------+-------+
- *      | header | classes | contention | matrix | edges | stacks | frames | reports | threads | processes | index |
- *      +--------+---------+------------+--------+-------+--------+--------+---------+---------+-----------+-------+
+ *      +--------+---------+------------+--------+-------+--------+--------+---------+---------+-----------+-------+-------+
+ *      | header | classes | contention | matrix | edges | stacks | frames | reports | threads | processes | index | pairs |
+ *      +--------+---------+------------+--------+-------+--------+--------+---------+---------+-----------+-------+-------+
  *
  *  Tables only grow. An entry is filled, then the table's count is stored with release order: who reads the count with
  *  acquire order finds whole entries, and needs no lock. A process killed while it fills an entry leaves it unpublished,
@@ -20,10 +20,12 @@
  *  W3: ANCESTOR and DESCENDANT are derived from the live edges that are no reversals; whoever takes the slow lock from
  *      the dead derives them again.
  *  W4: the index is derived from classes, frames and stacks, likewise.
- *  W5: a thread slot is written by the thread that t_owner names, and by nobody else while that one lives.
+ *  W5: a thread slot is written by the thread that t_owner names, and by nobody else while that one lives; but for
+ *      t_given, by which another process says that it gave a lock back. A task's slot is written by its process.
  *  W6: what n_before[n_turn % 2] says is what the sums of that class were at its last reset, all of them at one time.
  *  W7: while t_wait_class names a class, t_wait_number and the rest of t_wait_* are those of one wait; two readings with
  *      the same number and beginning are of the same wait, and the thread was in it all the time between them.
+ *  W8: a pair whose i_class is not 0 is whole. Pairs are forgotten, the oldest of a set first; nothing refers to one.
  */
 #ifndef W_LAYOUT_H
 #define W_LAYOUT_H
@@ -160,7 +162,9 @@ _Static_assert(sizeof(struct w_header) % W_LINE == 0, "tables start on a cache l
 #define W_MANY 0x40u       /* more than one lock of the class was seen: it cannot gate */
 #define W_SIGNAL 0x80u     /* one was given back by another thread than took it: no mutex, so it has no order */
 #define W_PRIVATE 0x100u   /* of one process alone: nobody waits for it when that process is gone */
-#define W_CLASS_FLAGS (0x3fu | W_PRIVATE)
+#define W_PAIRED 0x200u    /* its instances are never given out again: their order inside of the class is kept */
+#define W_FILE 0x400u      /* the kernel gives it back when a file is closed, and tells nobody: it may be stale */
+#define W_CLASS_FLAGS (0x3fu | W_PRIVATE | W_PAIRED | W_FILE) /* those that callers set; the others are found out */
 
 /* A lock class: all locks of one name, kind and subclass. */
 struct w_class_shm {
@@ -203,6 +207,7 @@ _Static_assert(sizeof(struct w_contention_shm) == 4 * W_LINE, "layout");
 #define W_EDGE_DECLARED 2u /* nobody was seen to take it: the table of orders says so */
 #define W_EDGE_REVERSED 4u
 #define W_EDGE_BLESSED 8u
+#define W_EDGE_INSIDE 16u /* between two locks of one class: in no cell, made for the report that names it */
 
 /* An order seen: e_first was held when e_second was taken. The first cache line is what every taking touches. */
 struct w_edge_shm {
@@ -249,6 +254,9 @@ struct w_held_shm {
 _Static_assert(sizeof(struct w_held_shm) == 32, "layout");
 #define W_HELD_TRIED 1u /* by a try: not order-checked itself */
 
+/* In the low half of t_owner: a task of that process, not a thread; the rest is its number. */
+#define W_TASK 0x80000000u
+
 struct w_thread_shm {
     uint64_t t_owner; /* pid << 32 | tid, 0: free; (x) */
     uint32_t t_namespace; /* of that pid */
@@ -259,11 +267,29 @@ struct w_thread_shm {
     uint16_t t_wait_number; /* (t) of the waits that this thread began; wraps, so t_wait_since_ns counts as well */
     uint64_t t_wait_instance;
     uint32_t t_wait_stack;
-    uint32_t t_pad;
+    uint32_t t_given; /* a lock that another process gave back, w_given_word of it; 0: none; (x) */
     int64_t t_wait_since_ns; /* CLOCK_MONOTONIC */
     struct w_held_shm t_held[W_HELD]; /* (t) oldest first */
 };
 _Static_assert(offsetof(struct w_thread_shm, t_held) == W_LINE, "layout");
+
+/* Two locks of one class: i_first was held when i_second was taken. Sets of W_WAYS, found by class and i_first. */
+#define W_PAIRS 4096u
+#define W_WAYS 8u
+struct w_pair_shm {
+    uint32_t i_class; /* class + 1, stored last; 0: empty; (x) */
+    uint32_t i_gates; /* (s) */
+    uint64_t i_first, i_second; /* instances; (s) */
+    uint64_t i_gate[W_GATES]; /* locks held alone around it every time, w_pair_key of them; (s) */
+    uint64_t i_who; /* pid << 32 | tid; (s) */
+    int64_t i_time_ns; /* CLOCK_REALTIME; (s) */
+    uint32_t i_stack[2]; /* where the first was taken, where the second; (s) */
+    uint32_t i_age; /* of the set's entries the one with the least goes; (s) */
+    uint32_t i_pad0;
+    char i_name[W_THREAD_BYTES]; /* of that thread; (s) */
+    uint64_t i_pad[3];
+};
+_Static_assert(sizeof(struct w_pair_shm) == 2 * W_LINE, "layout");
 
 struct w_process_shm {
     uint32_t p_pid; /* 0: free; (x) */

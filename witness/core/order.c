@@ -76,7 +76,8 @@ void w_order_derive(struct w_block *b) {
     }
     for (uint32_t id = 1; id <= edges; id++) {
         const struct w_edge_shm *e = &b->b_edges[id - 1];
-        if (!(e->e_flags & W_EDGE_LIVE) || e->e_first >= classes || e->e_second >= classes) {
+        if (!(e->e_flags & W_EDGE_LIVE) || e->e_flags & W_EDGE_INSIDE || e->e_first >= classes ||
+            e->e_second >= classes) {
             continue;
         }
         uint32_t cell = sm_load_rlx(w_cell(b, e->e_first, e->e_second));
@@ -192,6 +193,27 @@ uint32_t w_order_enter(struct w_block *b, uint32_t first, uint32_t second, uint3
         adopt(b, first, second);
     }
     return id;
+}
+
+uint32_t w_order_inside(struct w_block *b, const struct w_pair_shm *older, const struct w_pair_shm *newer) {
+    uint32_t count = edge_count(b);
+    if (count == b->b_max_edges) {
+        return W_NONE;
+    }
+    struct w_edge_shm *e = &b->b_edges[count];
+    memset(e, 0, sizeof *e);
+    e->e_first = e->e_second = older->i_class - 1;
+    e->e_count = 1;
+    e->e_thread[0] = older->i_who;
+    e->e_thread[1] = newer->i_who != older->i_who ? newer->i_who : 0;
+    memcpy(e->e_stack, older->i_stack, sizeof e->e_stack);
+    e->e_who = older->i_who;
+    memcpy(e->e_name, older->i_name, sizeof e->e_name);
+    e->e_time_ns = older->i_time_ns;
+    e->e_flags = W_EDGE_LIVE | W_EDGE_REVERSED | W_EDGE_INSIDE;
+    w_crash_point(W_STEP_EDGE_FILLED);
+    sm_store_rel(&b->b_header->h_edges, count + 1); /* pairs with edge_count */
+    return count + 1;
 }
 
 void w_order_regate(struct w_block *b, struct w_edge_shm *e, const uint32_t *gates, uint32_t count) {

@@ -31,6 +31,9 @@ struct w_order_ends {
  * table is full, and checking is off. */
 uint32_t w_order_enter(struct w_block *b, uint32_t first, uint32_t second, uint32_t kind,
                        const struct w_order_ends *ends);
+/* An edge for the report that two locks of one class are taken in both orders: it says where `older` was, and who made
+ * either. W_NONE: the table is full, the report goes without. */
+uint32_t w_order_inside(struct w_block *b, const struct w_pair_shm *older, const struct w_pair_shm *newer);
 /* Leaves in the edge's gates only what is in the list. */
 void w_order_regate(struct w_block *b, struct w_edge_shm *e, const uint32_t *gates, uint32_t count);
 /* Cells and closure anew from the live edges (W2, W3). */

@@ -45,7 +45,7 @@ static struct w_thread_shm *slot_find(const struct w_block *b, uint64_t who) {
     return NULL;
 }
 
-static struct w_thread_shm *slot_take(struct w_block *b, uint64_t who) {
+struct w_thread_shm *w_thread_take(struct w_block *b, uint64_t who, const char name[W_THREAD_BYTES]) {
     for (uint32_t i = 0; i < b->b_max_threads; i++) {
         uint64_t nobody = 0;
         struct w_thread_shm *t = &b->b_threads[i];
@@ -55,8 +55,9 @@ static struct w_thread_shm *slot_take(struct w_block *b, uint64_t who) {
             }
             sm_store_rlx(&t->t_namespace, b->b_namespace);
             sm_store_rlx(&t->t_wait_class, W_NO_CLASS);
+            sm_store_rlx(&t->t_given, 0);
             sm_store_rel(&t->t_count, 0);
-            w_thread_name(t->t_name);
+            memcpy(t->t_name, name, sizeof t->t_name);
             return t;
         }
     }
@@ -70,8 +71,13 @@ struct w_thread_shm *w_thread_claim(struct w_block *b) {
         w_local.l_busy = 0; /* what the forking thread was doing in its parent */
         w_thread_title(b, NULL);
     }
-    if (t == NULL && (t = slot_take(b, who)) == NULL && w_thread_sweep(b) != 0) {
-        t = slot_take(b, who);
+    if (t == NULL) {
+        char name[W_THREAD_BYTES];
+        w_thread_name(name);
+        t = w_thread_take(b, who, name);
+        if (t == NULL && w_thread_sweep(b) != 0) {
+            t = w_thread_take(b, who, name);
+        }
     }
     if (t == NULL) {
         (void)sm_add_rlx(&b->b_header->h_lost, 1);
@@ -131,13 +137,14 @@ void w_thread_enter(struct w_block *b) {
     w_thread_title(b, NULL);
 }
 
-/* What a thread that goes still holds, but for the allocator's own locks, whose holder recovery looks after; and but for
- * its process's own ones if the process goes with it. */
+/* What a thread that goes still holds, but for the allocator's own locks, whose holder recovery looks after; for those that
+ * the kernel or another process gave back; and for its process's own ones if the process goes with it. What a task holds
+ * nobody else waits for once its process is gone. */
 static void tell_held(struct w_block *b, const struct w_thread_shm *t, uint64_t who, bool process, const char *what) {
-    uint32_t untold = W_CORE | W_SIGNAL | (process ? W_PRIVATE : 0);
-    for (uint32_t i = 0, n = w_held_count(t); i < n; i++) {
+    uint32_t untold = W_CORE | W_SIGNAL | W_FILE | (process ? W_PRIVATE : 0);
+    for (uint32_t i = 0, n = who & W_TASK ? 0 : w_held_count(t); i < n; i++) {
         const struct w_held_shm *d = &t->t_held[i];
-        if (!(w_class_flags(b, d->d_class) & untold)) {
+        if (!(w_class_flags(b, d->d_class) & untold) && !w_given_is(t, d)) {
             w_report_misuse_of(b, what, d->d_class, d->d_instance, d->d_mode, d->d_stack, t->t_name, who);
         }
     }
@@ -147,6 +154,7 @@ static void tell_held(struct w_block *b, const struct w_thread_shm *t, uint64_t 
 
 static void slot_free(struct w_thread_shm *t) {
     sm_store_rlx(&t->t_count, 0);
+    sm_store_rlx(&t->t_given, 0);
     sm_store_rlx(&t->t_wait_class, W_NO_CLASS);
     sm_store_rel(&t->t_owner, 0);
 }
@@ -165,7 +173,8 @@ void w_thread_exit(void *slot) {
 
 static bool gone(const struct w_block *b, const struct w_thread_shm *t, uint64_t who) {
     return who != 0 && sm_load_rlx(&t->t_namespace) == b->b_namespace &&
-           syscall(SYS_tgkill, (pid_t)(who >> 32), (pid_t)(uint32_t)who, 0) != 0 && errno == ESRCH;
+           syscall(SYS_tgkill, (pid_t)(who >> 32), (pid_t)(who & W_TASK ? who >> 32 : (uint32_t)who), 0) != 0 &&
+           errno == ESRCH;
 }
 
 void w_thread_leave(struct w_block *b) {

@@ -3,14 +3,19 @@
 
 #include <string.h>
 
+#include "thread.h"
+
 #define TRIES 16
 
 static void held_copy(const struct w_thread_shm *t, struct w_thread_shm *out) {
-    uint32_t n = sm_load_acq(&t->t_count); /* pairs with w_held_push */
-    out->t_count = n < W_HELD ? n : W_HELD;
-    for (uint32_t i = 0; i < out->t_count; i++) {
+    uint32_t n = sm_load_acq(&t->t_count), count = n < W_HELD ? n : W_HELD; /* pairs with w_held_push */
+    out->t_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
         const struct w_held_shm *d = &t->t_held[i];
-        out->t_held[i] = (struct w_held_shm){
+        if (w_given_is(t, d)) {
+            continue; /* by another process, and its thread did not look yet */
+        }
+        out->t_held[out->t_count++] = (struct w_held_shm){
             .d_instance = sm_load_rlx(&d->d_instance),
             .d_class = sm_load_rlx(&d->d_class),
             .d_mode = sm_load_rlx(&d->d_mode),

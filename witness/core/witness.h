@@ -5,10 +5,12 @@
 #include "check.h"
 #include "class.h"
 #include "contention.h"
+#include "held.h"
 #include "hooking.h"
 #include "order.h"
 #include "report.h"
 #include "stack.h"
+#include "task.h"
 #include "thread.h"
 #include "waiting.h"
 

@@ -19,6 +19,7 @@ import msgspec
 from shmalloc import Arena, _native
 from witness import _witness
 from witness.analysis.waiting import deadlocks
+from witness.flags import FILE_KIND
 from witness.live.blocks import opened
 from witness.live.life import Life, life_of
 from witness.record import VERSION, Frame, Graph, LockClassRecord, Mode, Side, Stack, Wait
@@ -190,7 +191,8 @@ def _held_before(before: _Look) -> set[tuple[_Key, Lock]]:
 
 
 def _rings(threads: tuple[ThreadNow, ...], held_before: set[tuple[_Key, Lock]]) -> Iterator[tuple[ThreadNow, ...]]:
-    """The rings among waits that stand, of threads that live, over locks that were held in both looks."""
+    """The rings among waits that stand, of threads that live, over locks that were held in both looks. A file that was
+    closed is not locked any more, and nobody is told of that: what is certain leads over no file."""
     alive = {(one.pid, one.tid): one for one in threads if one.life not in GONE}
     locks = {one.waits.lock for one in alive.values() if one.waits is not None}
     numbers = {lock: number for number, lock in enumerate(sorted(locks, key=msgspec.json.encode))}
@@ -203,7 +205,7 @@ def _rings(threads: tuple[ThreadNow, ...], held_before: set[tuple[_Key, Lock]]) 
         holders = tuple(
             _side(other, held.stack, held.mode)
             for key, other in alive.items()
-            if (held := other.held(lock)) is not None and (key, lock) in held_before
+            if lock.kind != FILE_KIND and (held := other.held(lock)) is not None and (key, lock) in held_before
         )
         waits.append(Wait(_side(one, one.waits.stack, one.waits.mode), numbers[lock], f"{lock.instance:#x}", holders))
     graph = Graph(version=VERSION, program="", classes=classes, waits=tuple(waits))

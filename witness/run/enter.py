@@ -92,8 +92,10 @@ def watch_kinds(watch: Watch) -> None:
     """Have the locks of this process report; its calls too, if the environment says so. The one place that knows which
     kinds of locks there are."""
     from witness.foreign import watch_threading
+    from witness.watched import watch_other_kinds
 
     watch_threading(watch)
+    watch_other_kinds(watch)
     if BLOCKING in os.environ:
         from witness.blocking import parse_allowed, watch_blocking
 

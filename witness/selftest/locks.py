@@ -8,10 +8,12 @@ from shmalloc import M_WAITOK, Arena
 from shmalloc.errors import ShmallocError
 from witness import flags
 from witness.checker import arm
+from witness.selftest.foreign import FOREIGN, REFUSALS, ForeignLocks
 
 __all__ = ["run_half"]
 
 _WAIT = 0.01  # seconds; nobody else holds a lock of the self-test, so whoever waits, waits for itself
+_NAMED = {"S": "sx", "M": "mutex", "T": "asyncio", "F": "flock"}  # letters that are one kind of lock in every scenario
 _MODES = {"write": "w", "exclusive": "w", "read": "r", "shared": "r"}
 
 
@@ -26,6 +28,14 @@ class _Lock:
 
 def run_half(arena: Arena, kind: str, steps: str) -> None:
     """Run the steps of one half with locks of this kind; locks are found by their names, so halves share them."""
+    foreign = ForeignLocks(arm(arena).native, arena.name)
+    try:
+        _run(arena, kind, steps, foreign)
+    finally:
+        foreign.close()
+
+
+def _run(arena: Arena, kind: str, steps: str, foreign: ForeignLocks) -> None:
     lock, _, plain = kind.partition(" ") if kind != "recursive mutex" else (kind, "", "")
     held: list[tuple[str, str]] = []
     locks: dict[str, _Lock] = {}
@@ -53,7 +63,7 @@ def run_half(arena: Arena, kind: str, steps: str) -> None:
         if at < len(steps) and steps[at] in "1'":
             letter, at = letter + steps[at], at + 1
         if letter not in locks:
-            locks[letter] = _made(arena, {"S": "sx", "M": "mutex"}.get(letter, lock), letter)
+            locks[letter] = _made(arena, _NAMED.get(letter, lock), letter, foreign)
         if _quietly(partial(locks[letter].take, mode, tried)) is not False:
             held.append((letter, mode))
     for letter, mode in reversed(held):
@@ -64,7 +74,7 @@ def _quietly(call: Callable[[], object]) -> object:
     """The arena's locks refuse what would never end; the report is what is looked at."""
     try:
         return call()
-    except ShmallocError:
+    except (ShmallocError, *REFUSALS):
         return False
 
 
@@ -75,8 +85,13 @@ def _sleep(arena: Arena, lock: str) -> None:
     arena.zone("selftest", size=64).alloc(M_WAITOK).free()
 
 
-def _made(arena: Arena, kind: str, name: str) -> _Lock:
+def _made(arena: Arena, kind: str, name: str, foreign: ForeignLocks) -> _Lock:
     lock: Any
+    if kind in FOREIGN:
+        take, give, again = foreign.made(kind, name)
+        lock = _Lock(lambda _, tried: take(tried), lambda _: give())
+        lock.again = again
+        return lock  # type: ignore[no-any-return]
     if kind in ("mutex", "recursive mutex"):
         lock = arena.mutex(name, recursive=kind != "mutex")
         return _Lock(lambda _, tried: lock.acquire(_WAIT, blocking=not tried), lambda _: lock.release())

@@ -9,7 +9,7 @@ Source: Linux lib/locking-selftest.c, FreeBSD subr_witness.c.
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["ALONE", "FAIR", "KINDS", "READERS", "SCENARIOS", "SHARED", "Outcome", "Scenario"]
+__all__ = ["ALONE", "FAIR", "FOREIGN", "KINDS", "READERS", "SCENARIOS", "SHARED", "Outcome", "Scenario"]
 
 Outcome = Literal["ok", "reversal", "duplicate", "recursion", "sleepable after non-sleepable", "sleep", "misuse"]
 """What is to be reported: nothing, a kind of reversal, sleeping with a lock held, misuse."""
@@ -20,6 +20,8 @@ FAIR = ("fair read",)
 KINDS = ALONE + SHARED + FAIR
 """The first of `kind mode` is the lock, the second how plain steps take it. Of spin and fair locks the arena has none:
 they are reported by hand, as foreign locks are."""
+FOREIGN = ("multiprocessing", "posix_ipc", "flock", "asyncio")
+"""Locks of the interpreter and of the system, through what stands for them in watched programs."""
 READERS = ("rwlock", "sx", "fair")
 """Kinds for scenarios whose steps say how they take a lock."""
 
@@ -32,10 +34,14 @@ class Scenario:
     halves: tuple[str, ...]
     expected: dict[str, Outcome] = field(default_factory=dict)
 
+    def foreign(self, kind: str) -> bool:
+        """Whether a lock of this field is one of the interpreter or the system."""
+        return kind in FOREIGN or any(letter in half for half in self.halves for letter in "TF")
+
 
 def _all(outcome: Outcome, *, shared: Outcome = "ok") -> dict[str, Outcome]:
     """Readers that never wait for readers close no cycle; all the others do."""
-    return {kind: shared if kind in SHARED else outcome for kind in KINDS}
+    return {kind: shared if kind in SHARED else outcome for kind in (*KINDS, *FOREIGN)}
 
 
 def _readers(recursive: Outcome, fair: Outcome) -> dict[str, Outcome]:
@@ -48,8 +54,10 @@ def _cycle(name: str, *halves: str) -> Scenario:
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("AB AB", ("AB", "AB"), _all("ok")),
-    Scenario("AA", ("AA",), {**_all("recursion"), "recursive mutex": "ok"}),
+    # flock through one descriptor turns the lock that it has into what is asked for.
+    Scenario("AA", ("AA",), {**_all("recursion"), "recursive mutex": "ok", "flock": "ok"}),
     Scenario("AA', one class", ("AA'",), {"spin": "duplicate", "fair write": "duplicate", "fair read": "duplicate"}),
+    Scenario("AA' A'A, one class", ("AA'", "A'A"), {"multiprocessing": "reversal"}),
     _cycle("ABBA", "AB", "BA"),
     _cycle("ABBCCA", "AB", "BC", "CA"),
     _cycle("ABCABC", "AB", "CA", "BC"),
@@ -57,9 +65,14 @@ SCENARIOS: tuple[Scenario, ...] = (
     _cycle("ABCDBDDA", "AB", "CD", "BD", "DA"),
     _cycle("ABCDBCDA", "AB", "CD", "BC", "DA"),
     Scenario("ABBA, not nested", ("Aa", "BbAa"), _all("ok")),
-    Scenario("ABBA, tried", ("AB", "B?A"), _all("ok")),
-    Scenario("double unlock", ("Aaa",), _all("misuse", shared="misuse")),
-    Scenario("initialising a held lock", ("A!A",), dict.fromkeys(("spin", "fair write", "fair read"), "misuse")),
+    Scenario("ABBA, tried", ("AB", "B?A"), {k: v for k, v in _all("ok").items() if k != "asyncio"}),  # it has no try
+    # A semaphore may be given by anybody, and a file lock that is not there may be given back.
+    Scenario("double unlock", ("Aaa",), {**_all("misuse", shared="misuse"), "posix_ipc": "ok", "flock": "ok"}),
+    Scenario(
+        "initialising a held lock",
+        ("A!A",),
+        dict.fromkeys(("spin", "fair write", "fair read", "multiprocessing", "asyncio"), "misuse"),
+    ),
     Scenario("read, read of one", ("rArA",), _readers("ok", "recursion")),
     Scenario("read, write of one", ("rAwA",), _readers("recursion", "recursion")),
     Scenario("write, read of one", ("wArA",), _readers("recursion", "recursion")),
@@ -84,6 +97,10 @@ SCENARIOS: tuple[Scenario, ...] = (
         },
     ),
     Scenario("it under sx", ("SA",), dict.fromkeys(("mutex", "rwlock write", "rwlock read", "sx exclusive"), "ok")),
+    Scenario("asyncio under it", ("AT",), {"mutex": "sleepable after non-sleepable", "sx exclusive": "ok"}),
+    Scenario(
+        "flock under it", ("AF",), dict.fromkeys(("mutex", "rwlock write", "sx exclusive", "multiprocessing"), "ok")
+    ),
     Scenario("mutex under it", ("AM",), {"spin": "misuse", "mutex": "ok", "rwlock write": "ok", "sx exclusive": "ok"}),
     Scenario(
         "M_WAITOK under it",
@@ -97,6 +114,8 @@ SCENARIOS: tuple[Scenario, ...] = (
             "sx exclusive": "ok",
             "sx shared": "ok",
             "semaphore": "ok",
+            "multiprocessing": "sleep",
+            "flock": "ok",
         },
     ),
 )

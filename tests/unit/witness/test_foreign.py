@@ -12,6 +12,7 @@ import shmalloc
 from witness import _witness, arm, flags, read_graph
 from witness.analysis import analyse
 from witness.checker import Checker
+from witness.foreign import RULES
 
 
 @pytest.fixture
@@ -26,8 +27,7 @@ def checker(arena: shmalloc.Arena) -> Checker:
 
 
 def lock(checker: Checker, name: str) -> threading.Lock:
-    rules = flags.DUPOK | flags.PRIVATE
-    number = checker.class_id(name, "foreign:threading.Lock", flags=rules)
+    number = checker.class_id(name, "foreign:threading.Lock", flags=RULES)
     return _witness.watch_lock(threading.Lock(), checker.native, number)
 
 
@@ -36,7 +36,7 @@ def number(checker: Checker, name: str) -> int:
 
 
 def rlock(checker: Checker, name: str) -> threading.RLock:  # type: ignore[valid-type]
-    rules = flags.DUPOK | flags.PRIVATE | flags.RECURSABLE
+    rules = RULES | flags.RECURSABLE
     number = checker.class_id(name, "foreign:threading.RLock", flags=rules)
     return _witness.watch_lock(threading.RLock(), checker.native, number)
 
@@ -185,6 +185,45 @@ def test_a_reversal_that_only_a_signal_closed_hides_none(arena: shmalloc.Arena, 
     assert sorted(finding.classes) == sorted((number(checker, "a"), number(checker, "b")))
 
 
+def test_two_locks_of_one_class_in_contrary_orders_are_told_unless_they_are_signals(
+    arena: shmalloc.Arena, checker: Checker
+) -> None:
+    one, two = lock(checker, "a"), lock(checker, "a")
+    with one, two:
+        pass
+    assert not read_graph(arena).reversals
+    with two, one:
+        pass
+    [found] = read_graph(arena).reversals
+    assert (found.first, found.second) == (number(checker, "a"),) * 2
+    handed_over(one, "another gives it back")
+    graph = read_graph(arena)
+    assert not graph.reversals
+    assert not [edge for edge in graph.edges if number(checker, "a") in (edge.first, edge.second)]
+
+
+def test_a_recursive_lock_taken_again_under_another_makes_no_order(arena: shmalloc.Arena, checker: Checker) -> None:
+    a, b = rlock(checker, "a"), lock(checker, "b")
+    with a, b, a:
+        pass
+    graph = read_graph(arena)
+    assert not graph.reversals
+    assert [(edge.first, edge.second) for edge in graph.edges if number(checker, "b") in (edge.first, edge.second)] == [
+        (checker.class_id("a", "foreign:threading.RLock"), number(checker, "b"))
+    ]
+
+
+def test_locks_made_after_the_graph_was_left_say_nothing(checker: Checker) -> None:
+    watch, known = checker.native, number(checker, "a")
+    watch.detached()
+    with _witness.watch_lock(threading.Lock(), watch, known):
+        pass
+    semaphore = _witness.ForeignLock(watch, known)
+    semaphore.waits()
+    semaphore.taken()
+    semaphore.given(semaphore.owner)
+
+
 def test_a_thread_that_ends_with_a_lock_is_told(arena: shmalloc.Arena, checker: Checker) -> None:
     a = rlock(checker, "a")
     thread = threading.Thread(target=a.acquire)
@@ -226,12 +265,12 @@ SEMAPHORES = """
 import threading
 from shmalloc import Arena
 import witness
-from witness.foreign import watch_threading
+from witness.run.enter import watch_kinds
 import sys
 
 with Arena.create(sys.argv[1], max_size="64M") as arena:
     checker = witness.arm(arena, output=None)
-    watch_threading(checker.native)
+    watch_kinds(checker.native)
     one = threading.BoundedSemaphore()
     two = threading.BoundedSemaphore()
     with one, two:
@@ -242,7 +281,7 @@ with Arena.create(sys.argv[1], max_size="64M") as arena:
         two.release()
     except ValueError:
         print("refused")
-    many = threading.Semaphore()
+    many = threading.Semaphore(2)
     signal = threading.BoundedSemaphore()
     with one:
         assert not one.acquire(timeout=0.01)
@@ -267,7 +306,7 @@ with Arena.create(sys.argv[1], max_size="64M") as arena:
 """
 
 
-def test_bounded_semaphores_of_one_permit_have_an_order_and_others_have_none(arena_name: str) -> None:
+def test_bounded_semaphores_of_one_permit_have_an_order_and_counts_have_none(arena_name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SEMAPHORES, arena_name], capture_output=True, text=True, timeout=60, check=False
     )

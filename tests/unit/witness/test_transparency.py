@@ -13,9 +13,9 @@ import _thread, asyncio, copy, inspect, json, pickle, re, sys, threading, weakre
 
 def watch():
     import shmalloc, witness
-    from witness.foreign import watch_threading
+    from witness.run.enter import watch_kinds
     arena = shmalloc.Arena.create(sys.argv[1], max_size="64M", unlink_on_last_close=True)
-    watch_threading(witness.arm(arena, output=None).native)
+    watch_kinds(witness.arm(arena, output=None).native)
     return arena
 
 before = threading.Lock()
