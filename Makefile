@@ -18,8 +18,9 @@ NO_ASLR := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 NATIVE := pyproject.toml CMakeLists.txt shmalloc/core/CMakeLists.txt $(wildcard cmake/*) \
           $(wildcard shmalloc/*.px[ydi] shmalloc/native/*) \
           $(wildcard witness/*.px[ydi] witness/core/*) \
+          $(wildcard faultinj/*.px[ydi] faultinj/core/*) \
           $(wildcard shmalloc/core/*.[ch] shmalloc/core/base/*.[ch])
-C_FILES = $(shell find shmalloc witness examples tests/core tests/witness_core workloads -name '*.[ch]' 2>/dev/null)
+C_FILES = $(shell find shmalloc witness faultinj examples tests/core tests/witness_core tests/faultinj_core workloads -name '*.[ch]' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

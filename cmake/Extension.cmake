@@ -44,3 +44,21 @@ target_compile_options(_witness PRIVATE -fno-strict-aliasing)
 target_link_libraries(_witness PRIVATE witness_core)
 target_link_options(_witness PRIVATE "LINKER:--exclude-libs,ALL")
 install(TARGETS _witness LIBRARY DESTINATION witness COMPONENT python)
+
+# faultinj/_faultinj: the fault injector's own module, likewise.
+set(faultinj_pyx "${PROJECT_SOURCE_DIR}/faultinj/_faultinj.pyx")
+set(faultinj_c "${PROJECT_BINARY_DIR}/_faultinj.c")
+file(GLOB faultinj_parts CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/faultinj/*.pxd" "${PROJECT_SOURCE_DIR}/faultinj/*.pxi")
+add_custom_command(
+  OUTPUT "${faultinj_c}"
+  COMMAND Python::Interpreter -m cython -3 --module-name faultinj._faultinj
+          -I "${PROJECT_SOURCE_DIR}" -I "${PROJECT_SOURCE_DIR}/faultinj" --output-file "${faultinj_c}" "${faultinj_pyx}"
+  DEPENDS "${faultinj_pyx}" ${faultinj_parts}
+  COMMENT "Cython: faultinj/_faultinj.pyx"
+  VERBATIM)
+python_add_library(_faultinj MODULE WITH_SOABI "${faultinj_c}")
+set_target_properties(_faultinj PROPERTIES C_EXTENSIONS ON C_VISIBILITY_PRESET hidden)
+target_compile_options(_faultinj PRIVATE -fno-strict-aliasing)
+target_link_libraries(_faultinj PRIVATE faultinj_core)
+target_link_options(_faultinj PRIVATE "LINKER:--exclude-libs,ALL")
+install(TARGETS _faultinj LIBRARY DESTINATION faultinj COMPONENT python)

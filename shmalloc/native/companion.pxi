@@ -9,6 +9,11 @@ cdef struct hook_door: # what the capsule points at; the companions' C declares 
     sm_err (*announce)(sm_arena *a, uint32_t flags, bint armed) noexcept
     sm_err (*find)(const sm_arena *a, const char *name, uint64_t *off, uint64_t *nbytes, uint32_t *version) noexcept
     char *base
+    uint32_t (*cpu)(const void *a) noexcept
+
+
+cdef uint32_t door_cpu(const void *a) noexcept:
+    return (<const sm_arena *>a).a_cpu_id
 
 
 cdef void door_close(object capsule) noexcept:
@@ -26,8 +31,9 @@ def hooks_capsule(Attachment at not None):
     enum sm_err (*region)(struct sm_arena *, const char *name, uint64_t bytes, uint32_t version, void **mem);
     enum sm_err (*announce)(struct sm_arena *, uint32_t flags, bool armed);
     enum sm_err (*find)(const struct sm_arena *, const char *name, uint64_t *off, uint64_t *bytes, uint32_t *version);
-    char *base; }: the companion calls
-    door->set_hooks(door->arena, &its_table), and clear_hooks with its mask to disarm; region is sm_arena_region, announce sm_arena_announce.
+    char *base; uint32_t (*cpu)(const void *arena); }: the companion calls
+    door->set_hooks(door->arena, &its_table), and clear_hooks with its mask to disarm; region is sm_arena_region, announce sm_arena_announce; cpu gives the attachment's CPU slot as it is
+    now, from any thread, without a lock.
     The capsule keeps the attachment's mapping alive; its context is the Attachment object.
     """
     cdef hook_door *door
@@ -42,6 +48,7 @@ def hooks_capsule(Attachment at not None):
     door.announce = sm_arena_announce
     door.find = sm_arena_find_region
     door.base = <char *>at.a.a_base
+    door.cpu = door_cpu
     capsule = PyCapsule_New(door, SM_HOOKS_CAPSULE, door_close)
     Py_INCREF(at)
     PyCapsule_SetContext(capsule, <void *>at)
