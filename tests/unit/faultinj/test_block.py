@@ -46,7 +46,7 @@ def test_the_core_s_points_come_first_in_the_order_of_the_catalogue(block: Block
     names = block.names()
     core = tuple(name for name, _, _ in _native.fault_points())
     assert names == (*core, "crash.step")
-    assert _faultinj.CORE_POINTS == len(names)
+    assert len(names) == _faultinj.CORE_POINTS
     assert block.point("zone.ctor") == names.index("zone.ctor")
 
 
