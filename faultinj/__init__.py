@@ -18,8 +18,47 @@ probe whose bit is clear costs one predictable branch. Two hooks belong to fault
 The points are a catalogue that only grows: :func:`points`. The table is handed over as a PyCapsule named
 ``shmalloc._native.hooks`` and carries the version of the contract, ``SM_HOOKS_VERSION``; a table of another version is
 refused.
+
+What happens at a point is said by a program in the grammar of ``faultinj.grammar``, set by :func:`inject` for the time
+of a block of code, by :func:`set` until :func:`clear`, from outside by ``faultinj ctl``, or by the environment (see
+``faultinj.environment``). Python programs declare points of their own: :func:`point`.
 """
 
-from faultinj.catalogue import FaultPoint, points
+from faultinj import environment
+from faultinj._faultinj import Block, CoreError
+from faultinj.arming import FaultinjError, NotArmed, arm, disarm
+from faultinj.catalogue import FaultPoint
+from faultinj.declared import FaultInjected, Point, point
+from faultinj.declared import all_points as points
+from faultinj.grammar import GrammarError
+from faultinj.guard import Guard, inject, settings
+from faultinj.guard import clear_program as clear
+from faultinj.guard import set_program as set  # noqa: A004
+from faultinj.plan import PlanError, UnknownPoint
+from faultinj.process import current, use
 
-__all__ = ["FaultPoint", "points"]
+__all__ = [
+    "Block",
+    "CoreError",
+    "FaultInjected",
+    "FaultPoint",
+    "FaultinjError",
+    "GrammarError",
+    "Guard",
+    "NotArmed",
+    "PlanError",
+    "Point",
+    "UnknownPoint",
+    "arm",
+    "clear",
+    "current",
+    "disarm",
+    "inject",
+    "point",
+    "points",
+    "set",
+    "settings",
+    "use",
+]
+
+environment.begin()

@@ -91,6 +91,7 @@ cdef extern from "faultinj/core/faultinj.h" nogil:
     sm_err fi_block_format(void *mem, uint64_t nbytes, const fi_geometry *g, const char *entry)
     sm_err fi_block_open(void *mem, uint64_t nbytes, fi_block *b)
     void fi_block_reset(fi_block *b)
+    void fi_block_seed(fi_block *b, uint64_t seed)
     sm_err fi_point_get(fi_block *b, const char *name, bint make, uint32_t *number)
     uint32_t fi_point_count(const fi_block *b)
     sm_err fi_program_set(fi_block *b, uint32_t point, const fi_program *programs, uint32_t count)
@@ -105,4 +106,5 @@ cdef extern from "faultinj/core/faultinj.h" nogil:
     uint32_t fi_log_read(fi_block *b, uint64_t start, fi_entry *out, uint32_t most)
     void fi_hooking_table(fi_hooking *k, sm_hooks *out)
     bint fi_glob(const char *pattern, size_t most_pattern, const char *name, size_t most_name)
+    int fi_core_errno(unsigned place)
     const char *fi_action_name(uint32_t action)

@@ -43,11 +43,13 @@ cdef extern from "Python.h":
 
 cdef enum:
     FAULTS_FLAG = 4 # SM_ARENA_FAULTS of shmalloc/core/layout.h
+    PAGE = 65536 # a multiple of every page size
 
 OFF, COUNT, TRANSIENT, PERSISTENT = <int>FI_OFF, <int>FI_COUNT, <int>FI_TRANSIENT, <int>FI_PERSISTENT
 KILL, PAIR, KILL_PAIR = <int>FI_KILL, <int>FI_PAIR, <int>FI_KILL_PAIR
 ACTIONS = tuple([(<bytes>fi_action_name(i)).decode() for i in range(FI_ACTION_COUNT)])
 CORE_POINTS = <int>FI_CORE_POINTS
+CORE_ERRNOS = tuple([fi_core_errno(i) for i in range(64) if fi_core_errno(i) != 0])
 TERMS, TEXT_BYTES, SUBJECT_BYTES, WORDS_BYTES = <int>FI_TERMS, <int>FI_TEXT_BYTES, <int>FI_SUBJECT_BYTES, <int>FI_WORDS_BYTES
 
 ERRORS = {
@@ -196,8 +198,25 @@ cdef class Block:
             refuse(door.announce(door.arena, FAULTS_FLAG, True))
         return self
 
-    cdef int map(self, int fd, uint64_t nbytes) except -1:
-        cdef void *mem = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED | (MAP_ANONYMOUS if fd < 0 else 0), fd, 0)
+    @staticmethod
+    def of_region(capsule, int fd):
+        """The block in an arena's region "faultinj", mapped anew from a writable descriptor of its object: for who only
+        looks at the arena (the door may be of a read-only attachment), and is not to reach its points."""
+        cdef fi_door *door = <fi_door *>PyCapsule_GetPointer(capsule, SM_HOOKS_CAPSULE)
+        cdef Block self = Block.__new__(Block)
+        cdef uint64_t off = 0, nbytes = 0, before
+        cdef uint32_t version = 0
+        refuse(door.find(door.arena, "faultinj", &off, &nbytes, &version))
+        if version != FI_VERSION:
+            refuse(SM_VERSION)
+        before = off % PAGE
+        self.map(fd, before + nbytes, off - before)
+        self.begin(<char *>self.mem + before, nbytes)
+        return self
+
+    cdef int map(self, int fd, uint64_t nbytes, uint64_t off=0) except -1:
+        cdef int how = MAP_SHARED | (MAP_ANONYMOUS if fd < 0 else 0)
+        cdef void *mem = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, how, fd, <int64_t>off)
         if mem == MAP_FAILED:
             raise OSError(errno, "a fault block cannot be mapped")
         self.mem = mem
@@ -229,6 +248,11 @@ cdef class Block:
     def closed(self):
         """Whether the arena that the block was in is gone."""
         return self.gone
+
+    @property
+    def in_arena(self):
+        """Whether the block is a region of an arena, and ends with this process's attachment to it."""
+        return self.mem == NULL
 
     # ---- arming
 
@@ -374,12 +398,12 @@ cdef class Block:
 
     @property
     def seed(self):
-        """What random numbers follow from; set it before a run that is to be replayed, then reset()."""
+        """What random numbers follow from; setting it begins them anew at every point."""
         return self.need().b_header.h_seed
 
     @seed.setter
     def seed(self, uint64_t value):
-        self.need().b_header.h_seed = value
+        fi_block_seed(self.need(), value)
 
     # ---- sweep
 
@@ -470,6 +494,77 @@ cdef class Block:
     def lost(self):
         """Programs for which an arm found no slot, and pauses for which there was no place in the list."""
         return self.need().b_header.h_lost
+
+
+cdef Block CURRENT = None # what this process's declared points report to
+
+
+def use(Block block):
+    """Let this process's declared points report to this block; None: to none."""
+    global CURRENT
+    CURRENT = block
+
+
+def in_use():
+    """The block given to use(), or None; one whose arena was closed does not count."""
+    return None if CURRENT is None or CURRENT.gone else CURRENT
+
+
+cdef class Probe:
+    """A point that a program declares: what the calling of one costs. Owns its number in the block in use; what happens at
+    it is for a subclass: happens(action, code, number, text) and wrapped(function)."""
+    cdef readonly str name
+    cdef Block of
+    cdef uint32_t number
+
+    def __init__(self, str name not None):
+        self.name = name
+
+    cdef int bind(self) except -1:
+        self.number = CURRENT.point(self.name)
+        self.of = CURRENT
+        return 0
+
+    def bound(self):
+        """Enter the point in the block in use, if there is one."""
+        if CURRENT is not None and not CURRENT.gone:
+            self.bind()
+
+    cdef int hit(self, object subject, uint64_t size) except -1:
+        cdef fi_request q
+        cdef fi_verdict v
+        if self.of is not CURRENT:
+            self.bind()
+        memset(&q, 0, sizeof(q))
+        q.q_bytes = size
+        if subject is not None:
+            q.q_subject = PyUnicode_AsUTF8(subject)
+        if not fi_reach(&self.of.b, self.number, &q, &v):
+            return 0
+        if fi_waits(&v):
+            with nogil:
+                fi_act(&self.of.b, &v)
+        else:
+            fi_act(&self.of.b, &v)
+        if v.v_action == FI_A_RETURN or v.v_action == FI_A_RAISE or v.v_action == FI_A_CALLBACK:
+            self.happens(ACTIONS[v.v_action], v.v_code, v.v_number, text_of(v.v_text, FI_WORDS_BYTES), subject, size)
+        return 0
+
+    def __call__(self, subject=None, uint64_t size=0):
+        """Reach the point, in the name of `subject` (a str); or make a function one that reaches it first."""
+        if subject is not None and type(subject) is not str and callable(subject):
+            return self.wrapped(subject)
+        if CURRENT is None or CURRENT.gone:
+            return None
+        self.hit(subject, size)
+
+    def __enter__(self):
+        if CURRENT is not None and not CURRENT.gone:
+            self.hit(None, 0)
+        return self
+
+    def __exit__(self, kind, value, trace):
+        return False
 
 
 TERM_FIELDS = ("action", "flags", "millionths", "target", "count", "nth", "every", "interval", "space", "number", "code",

@@ -9,9 +9,10 @@ __all__ = ["FaultPoint", "points"]
 
 @dataclass(frozen=True, slots=True)
 class FaultPoint:
-    """One place in the core where a failure can be injected.
+    """One place where a failure can be injected.
 
-    ``error`` is the name of the code that the place reports when it really fails, such as ``SM_NO_MEMORY``.
+    ``error`` is the name of the code that the place reports when it really fails, such as ``SM_NO_MEMORY``; of a point
+    that a Python program declared, the name of its exception.
     """
 
     name: str

@@ -19,7 +19,7 @@ from shmalloc.naming import same_object, unlink_object
 if TYPE_CHECKING:
     from shmalloc.arena import Arena
 
-__all__ = ["VISITOR", "attached", "bind_arena", "close_all", "last_close", "remember"]
+__all__ = ["VISITOR", "attached", "bind_arena", "close_all", "last_close", "open_arenas", "remember"]
 
 VISITOR = "shmalloc reaper"
 """The CPU name of an attachment that stays no longer than a recovery takes, and uses nothing."""
@@ -39,6 +39,12 @@ def remember(arena: "Arena") -> None:
     """Enter an attachment just made."""
     with _lock:
         _open.add(arena)
+
+
+def open_arenas() -> "tuple[Arena, ...]":
+    """The attachments of this process that are not closed, for companions that arm them."""
+    with _lock:
+        return tuple(arena for arena in _open if not arena.closed)
 
 
 def _find(uuid: int) -> "Arena | None":

@@ -184,6 +184,13 @@ enum sm_err fi_block_open(void *mem, uint64_t bytes, struct fi_block *b) {
     return SM_OK;
 }
 
+void fi_block_seed(struct fi_block *b, uint64_t seed) {
+    sm_store_rlx(&b->b_header->h_seed, seed);
+    for (uint32_t i = 0; i < b->b_max_points; i++) {
+        sm_store_rlx(&b->b_points[i].p_draws, 0);
+    }
+}
+
 void fi_block_reset(struct fi_block *b) {
     struct fi_header *h = b->b_header;
     sm_store_rel(&h->w_kind, FI_OFF); /* first: half reset it injects nothing */

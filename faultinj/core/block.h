@@ -45,6 +45,8 @@ enum sm_err fi_block_open(void *mem, uint64_t bytes, struct fi_block *b);
 /* Counters, log and sweep to zero; random numbers start anew; programs stay, with their counts. For when nobody reaches a
  * point: who does meanwhile is counted before or after. */
 void fi_block_reset(struct fi_block *b);
+/* Random numbers follow from this seed, and begin anew at every point. */
+void fi_block_seed(struct fi_block *b, uint64_t seed);
 
 int64_t fi_wall_ns(void);
 /* Whether no such process is left; one of another pid namespace looks dead. */

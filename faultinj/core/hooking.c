@@ -31,6 +31,10 @@ static const struct {
     {EIO, SM_OS},
 };
 
+int fi_core_errno(unsigned place) {
+    return place < sizeof errnos / sizeof *errnos ? errnos[place].number : 0;
+}
+
 enum sm_err fi_core_error(const struct fi_block *b, uint32_t point, uint32_t code, int64_t number) {
     switch ((enum fi_code)code) {
     case FI_C_DEFAULT:

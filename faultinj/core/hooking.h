@@ -18,5 +18,7 @@ struct fi_hooking {
 void fi_hooking_table(struct fi_hooking *k, struct sm_hooks *out);
 /* What a core point reports for this return; SM_OK: nothing that the core knows, the point passes. */
 enum sm_err fi_core_error(const struct fi_block *b, uint32_t point, uint32_t code, int64_t number);
+/* The errnos that a core point's return may name, by place; 0: there are no more. */
+int fi_core_errno(unsigned place);
 
 #endif
