@@ -111,6 +111,17 @@ uint32_t fi_slots_free(const struct fi_block *b) {
     return n;
 }
 
+/* Templates of what this slot held; under any tag, for its new claimer has written none yet. */
+static void free_templates(struct fi_block *b, uint32_t slot, uint32_t tag, bool any_tag) {
+    for (uint32_t i = 0; i < b->b_max_slots; i++) {
+        uint64_t state = sm_load_acq(&b->b_slots[i].s_state), wanted = template_of(slot, tag);
+        uint64_t owner = ((1ull << FI_OWNER_BITS) - 1) << 32 | 0xffffffffu;
+        if (any_tag ? (state & owner) == (wanted & owner) : state == wanted) {
+            (void)sm_cas(&b->b_slots[i].s_state, &state, FI_S_FREE);
+        }
+    }
+}
+
 /* FREE slots first; then what the dead left. False: there is none. */
 static bool claim(struct fi_block *b, uint32_t *slot) {
     uint64_t mine = (uint64_t)(uint32_t)getpid() << 32 | FI_S_CLAIMED;
@@ -120,6 +131,9 @@ static bool claim(struct fi_block *b, uint32_t *slot) {
             if ((turn == 0 ? was == FI_S_FREE : !in_use(b, i, was)) && sm_cas(&b->b_slots[i].s_state, &was, mine)) {
                 *slot = i;
                 fi_crash_point(FI_STEP_CLAIMED);
+                if (turn == 1) {
+                    free_templates(b, i, 0, true);
+                }
                 return true;
             }
         }
@@ -148,13 +162,6 @@ static void write_slot(struct fi_block *b, uint32_t slot, uint32_t point, uint32
     fi_crash_point(FI_STEP_WRITTEN);
 }
 
-static void free_templates(struct fi_block *b, uint32_t slot, uint32_t tag) {
-    for (uint32_t i = 0; i < b->b_max_slots; i++) {
-        uint64_t state = template_of(slot, tag);
-        (void)sm_cas(&b->b_slots[i].s_state, &state, FI_S_FREE);
-    }
-}
-
 static void publish(struct fi_block *b, uint32_t point, uint64_t live, uint32_t slot, uint32_t tag) {
     struct fi_point_shm *p = &b->b_points[point];
     uint64_t was = sm_load_acq(&p->p_live);
@@ -172,7 +179,7 @@ static void publish(struct fi_block *b, uint32_t point, uint64_t live, uint32_t 
         uint64_t old_tag = was >> FI_TAG_SHIFT;
         /* LIVE under its tag: ours to free. CLAIMED: its setter has not called it LIVE yet, or died; F5 frees it. */
         if (state == (old_tag << 32 | FI_S_LIVE)) {
-            free_templates(b, old, (uint32_t)old_tag);
+            free_templates(b, old, (uint32_t)old_tag, false);
             (void)sm_cas(&b->b_slots[old].s_state, &state, FI_S_FREE);
         }
     }

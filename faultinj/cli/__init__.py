@@ -1,0 +1,83 @@
+"""The command line `faultinj`: one file a command. Reads arguments, calls the library, prints; decides nothing else.
+
+Exit status: 0 fine, 1 something was found, 2 the command was wrong (usage, a file or plan that cannot be read).
+A command is a function in a file of its own, or a group of them (a typer.Typer), and enters the program by its line in
+`COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Callable
+from typing import Annotated, NoReturn
+
+import typer
+
+from faultinj.arming import FaultinjError
+from faultinj.cli.ctl import ctl
+from faultinj.cli.points import points
+from faultinj.cli.wrong import complain
+from faultinj.grammar import GrammarError
+from faultinj.plan import PlanError
+from shmalloc.cli.screen import say
+from shmalloc.errors import ShmallocError
+
+__all__ = ["COMMANDS", "app", "main"]
+
+FOUND = 1
+USAGE = 2
+
+COMMANDS: tuple[Callable[..., None] | typer.Typer, ...] = (
+    points,
+    ctl,
+)
+"""The commands, in the order in which --help lists them."""
+
+PROGRAMS: tuple[Callable[..., None], ...] = ()
+"""Those of them that run a program: the words after its name are the program's."""
+
+app = typer.Typer(
+    name="faultinj",
+    help="Make what can fail in the allocator, and in Python programs, fail: one place after the other.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_PROGRAM = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+for command in COMMANDS:
+    if isinstance(command, typer.Typer):
+        app.add_typer(command)
+    else:
+        app.command(context_settings=_PROGRAM if command in PROGRAMS else None)(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"faultinj {importlib.metadata.version('shmalloc')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit status; an error of a plan, a file or the library is said on stderr."""
+    try:
+        app(prog_name="faultinj")
+    except (GrammarError, PlanError) as error:
+        complain(str(error))
+        sys.exit(USAGE)
+    except (ShmallocError, FaultinjError) as error:
+        complain(str(error))
+        sys.exit(FOUND)
+    except OSError as error:
+        complain(f"{error.filename or 'the output'}: {error.strerror}")
+        sys.exit(USAGE)
+    sys.exit(0)
