@@ -68,7 +68,8 @@ def _before(
 
 
 def main() -> NoReturn:
-    """Run the command line and leave with its exit status; an error of a plan, a file or the library is said on stderr."""
+    """Run the command line and leave with its exit status; an error of a plan, a file or the library is said on
+    stderr."""
     try:
         app(prog_name="faultinj")
     except (GrammarError, PlanError) as error:

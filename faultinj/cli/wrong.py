@@ -14,7 +14,7 @@ __all__ = ["complain", "usage"]
 
 def complain(text: str) -> None:
     """Say on stderr what is wrong."""
-    sys.stderr.write("".join(f"{line}\n" for line in f"faultinj: {printable(text, keep_lines=True)}".splitlines()))
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in f"faultinj: {text}".splitlines()))
     sys.stderr.flush()
 
 
