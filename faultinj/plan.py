@@ -46,7 +46,7 @@ class UnknownPoint(PlanError):
     def __init__(self, name: str, names: Iterable[str]) -> None:
         self.near = tuple(difflib.get_close_matches(name, list(names), 3))
         hint = f"; did you mean {' or '.join(self.near)}?" if self.near else ""
-        super().__init__("", f"no point is called {name!r}{hint} `faultinj points` lists them all")
+        super().__init__("", f"no point is called {name!r}{hint or ';'} `faultinj points` lists them all")
 
 
 def matching(glob: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def _block_of_process(pid: int) -> tuple[Block, str]:
         raise NoSuchTarget(f"process {pid} uses {len(armed)} armed arenas: name one: {', '.join(a for _, a in armed)}")
     if not armed:
         raise NoSuchTarget(
-            f"process {pid} has no fault block that can be reached from outside; it has to call faultinj.arm(arena), or be"
-            " started under `faultinj run` or with FAULTINJ_BLOCK"
+            f"process {pid} has no fault block that can be reached from outside; it has to call faultinj.arm(arena), or"
+            " be started under `faultinj run` or with FAULTINJ_BLOCK"
         )
     return armed[0]

@@ -79,7 +79,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         SM_LC_COUNT
     const char *SM_HOOKS_CAPSULE
     enum:
-        SM_ARENA_WITNESS, SM_ARENA_FAULTS, SM_ARENA_COMPANIONS, SM_COMPANION_ENTRY
+        SM_ARENA_WITNESS, SM_ARENA_FAULTS, SM_ARENA_COMPANIONS, SM_COMPANION_ENTRY, SM_FORCED_RATE
     cdef struct sm_hooks:
         uint32_t h_version, h_mask
 
@@ -109,7 +109,8 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         sm_type_shm *a_types
         int a_fd
         bint a_writable, a_forked
-        uint32_t a_cpu_id, a_epoch, a_inside, a_blocker
+        uint32_t a_cpu_id, a_epoch, a_inside, a_blocker, a_forced
+        sm_err a_forced_err
         sm_cpu_shm *a_cpu
         sm_cpu_shm *a_cpus
         sm_cpu_shm a_orphan

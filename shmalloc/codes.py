@@ -90,6 +90,7 @@ def _no_memory(facts: Facts) -> e.ShmallocError:
         free_bytes=facts.get("free_bytes", 0),
         asked_bytes=facts.get("asked_bytes", 0),
         max_bytes=facts.get("max_bytes", 0),
+        forced=facts.get("forced", ""),
     )
 
 
@@ -351,6 +352,8 @@ def failure(code: str, facts: Facts) -> e.ShmallocError:
     error = maker(facts) if maker is not None else e.ArenaError(detail=f"the core reports {code} ({dict(facts)!r})")
     if facts.get("packet_freed") and not hasattr(error, "packet_freed") and code != "SM_INVALID":
         error.add_note(f"{facts.get('call')} has freed the packet")
+    if facts.get("forced") and not hasattr(error, "forced"):
+        error.add_note(f"forced by the fault point {facts['forced']}, see `faultinj ctl {facts.get('arena', '')} log`")
     error.code = code
     error.arena = facts.get("arena", "")
     return error

@@ -123,7 +123,7 @@ def _resume(block: Block, words: list[str], as_json: bool) -> None:
 def _log(block: Block, words: list[str], as_json: bool) -> None:
     names = block.names()
     chosen = {name for glob in words or ["*"] for name in _found(glob, names)}
-    keys = (
+    keys = [
         "number",
         "time_ns",
         "sequence",
@@ -136,7 +136,7 @@ def _log(block: Block, words: list[str], as_json: bool) -> None:
         "step",
         "code",
         "value",
-    )
+    ]
     rows = [row for row in block.log() if row[3] in chosen]
     if as_json:
         show_json([dict(zip(keys, row, strict=True)) for row in rows])

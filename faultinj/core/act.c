@@ -169,6 +169,7 @@ void fi_act(struct fi_block *b, const struct fi_verdict *v) {
     case FI_A_RETURN:
     case FI_A_RAISE:
     case FI_A_CALLBACK:
+    case FI_A_RATE:
     case FI_ACTION_COUNT:
         break;
     }

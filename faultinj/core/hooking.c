@@ -63,6 +63,10 @@ static enum sm_err on_fault(void *ctx, enum sm_fault_point point, const char *zo
     struct fi_request q = {
         .q_subject = zone, .q_bytes = bytes, .q_flags = flags, .q_cpu = k->k_cpu, .q_arena = k->k_arena};
     struct fi_verdict v;
+    if (sm_unlikely(flags & SM_HOOK_FORCED)) {
+        fi_reach_forced(k->k_block, (uint32_t)point, &q);
+        return SM_OK;
+    }
     return sm_unlikely(fi_reach(k->k_block, (uint32_t)point, &q, &v)) ? happens(k->k_block, &v) : SM_OK;
 }
 

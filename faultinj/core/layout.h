@@ -141,7 +141,8 @@ _Static_assert(sizeof(struct fi_point_shm) == 3 * FI_LINE, "layout");
     X(FI_A_YIELD, "yield")                                                                                             \
     X(FI_A_BREAK, "break")                                                                                             \
     X(FI_A_CALLBACK, "callback")                                                                                       \
-    X(FI_A_ARM, "arm")
+    X(FI_A_ARM, "arm")                                                                                                 \
+    X(FI_A_RATE, "failure_rate") /* of the log alone: what debug.malloc.failure_rate made fail */
 
 enum fi_action {
 #define FI_ACTION_ENUM(id, name) id,

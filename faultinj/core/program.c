@@ -24,7 +24,7 @@ static bool ended(const char *text, size_t most) {
 }
 
 static bool term_valid(const struct fi_block *b, const struct fi_term *t, uint32_t count) {
-    if (t->t_action >= FI_ACTION_COUNT || (t->t_flags & ~FI_T_ALL) != 0 || t->t_code > FI_C_NUMBER) {
+    if (t->t_action >= FI_A_RATE || (t->t_flags & ~FI_T_ALL) != 0 || t->t_code > FI_C_NUMBER) {
         return false;
     }
     if (!ended(t->t_subject, sizeof t->t_subject) || !ended(t->t_text, sizeof t->t_text) ||

@@ -197,7 +197,7 @@ static bool decide(struct fi_block *b, uint32_t point, const struct fi_request *
         if (now != RETIRED && sm_load_acq(&p->p_live) == live) {
             v->v_slot = (uint32_t)(live & FI_LOW) - 1;
             v->v_tag = (uint32_t)(live >> FI_TAG_SHIFT);
-            return now == YES && v->v_action != FI_A_OFF && v->v_action < FI_ACTION_COUNT;
+            return now == YES && v->v_action != FI_A_OFF && v->v_action < FI_A_RATE;
         }
     }
     return false;
@@ -257,4 +257,9 @@ bool fi_reach_crash(struct fi_block *b, const struct fi_request *q, struct fi_ve
         return false;
     }
     return reached(b, FI_POINT_CRASH, q, v, times, swept, sequence);
+}
+
+void fi_reach_forced(struct fi_block *b, uint32_t point, const struct fi_request *q) {
+    struct fi_verdict v = {.v_action = FI_A_RATE};
+    tell(b, point, q, &v, sm_add_rlx(&b->b_points[point].p_reached, 1) + 1);
 }

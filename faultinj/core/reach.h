@@ -28,5 +28,7 @@ struct fi_verdict { /* what to do */
 bool fi_reach(struct fi_block *b, uint32_t point, const struct fi_request *q, struct fi_verdict *v);
 /* The same for a crash point: "crash.step" and the kills of a sweep. */
 bool fi_reach_crash(struct fi_block *b, const struct fi_request *q, struct fi_verdict *v);
+/* A point was reached and fails, by debug.malloc.failure_rate: counted and logged, in no sweep. */
+void fi_reach_forced(struct fi_block *b, uint32_t point, const struct fi_request *q);
 
 #endif

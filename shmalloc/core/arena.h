@@ -47,6 +47,8 @@ struct sm_runtime {
         *rt_hooks; /* armed before anything is made or claimed; NULL: none. Read during the call only */
 };
 
+#define SM_FORCED_RATE 0xffffu /* a_forced: debug.malloc.failure_rate */
+
 struct sm_arena {
     uint8_t *a_base;
     uint64_t a_bytes; /* mapped */
@@ -95,8 +97,10 @@ struct sm_arena {
     uint64_t a_space_bytes; /* free space seen when the last commit failed */
     uint32_t a_blocker; /* CPU named by the last SM_STALLED, NO_OWNER or SM_DEAD_PEER */
     uint64_t a_nowait_count; /* M_NOWAIT allocations, for the failure rate */
+    uint32_t a_forced; /* what made a call fail that need not have: a fault point + 1, SM_FORCED_RATE; 0: nothing did */
+    enum sm_err a_forced_err; /* and with what */
     int a_callback_errno; /* what the last failing ctor or init returned */
-    struct sm_mb *a_mb;   /* mbuf_zone.c: the mbufs of this attachment, NULL until first used */
+    struct sm_mb *a_mb; /* mbuf_zone.c: the mbufs of this attachment, NULL until first used */
     enum sm_err (*a_mfree)(struct sm_arena *a, void *m); /* one mbuf, as m_free; for whoever frees items below mbufs */
     struct sm_site_shm *a_sites;
     uint32_t a_site; /* what the next traced allocations are recorded under, 0: the caller's address */
@@ -154,10 +158,13 @@ static inline struct sm_cache_shm *sm_cache_of(const struct sm_arena *a, uint32_
     return &a->a_caches[(uint64_t)cpu * a->a_header->h_max_zones + zone];
 }
 
-static inline enum sm_err sm_fault(const struct sm_arena *a, enum sm_fault_point p, const char *zone, uint64_t bytes,
+/* What the armed hook says of a point; remembered in a_forced until the next allocation begins. */
+enum sm_err sm_fault_armed(struct sm_arena *a, enum sm_fault_point p, const char *zone, uint64_t bytes, int flags);
+
+static inline enum sm_err sm_fault(struct sm_arena *a, enum sm_fault_point p, const char *zone, uint64_t bytes,
                                    int flags) {
     if (sm_unlikely(a->a_hooks.h_mask & SM_HOOK_FAULT)) {
-        return a->a_hooks.h_fault(a->a_hooks.h_fault_ctx, p, zone, bytes, flags);
+        return sm_fault_armed(a, p, zone, bytes, flags);
     }
     return SM_OK;
 }

@@ -96,6 +96,10 @@ struct sm_userlock_face { /* what is constant about a user's lock as long as it 
 #define SM_HOOK_USERLOCK 32u /* h_userlock at every call about a user's lock */
 #define SM_HOOK_TRACE 16u  /* no hook: the arena's zones are all traced, so nothing may take the inline paths */
 
+/* A bit of h_fault's flags: the point fails already, by debug.malloc.failure_rate; the hook is told, its answer counts for
+ * nothing. No bit of the callers' flags (zone.h). */
+#define SM_HOOK_FORCED 0x40000000
+
 /* SM_OK lets the point pass; anything else is the error that the point then reports. Called with or without locks held:
  * must not call back into the arena. zone: name or NULL; bytes: size asked for, 0 if unknown. */
 typedef enum sm_err sm_fault_hook(void *ctx, enum sm_fault_point point, const char *zone, uint64_t bytes, int flags);

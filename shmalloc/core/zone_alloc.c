@@ -334,6 +334,7 @@ static int64_t deadline_of(int64_t timeout_ns) {
     return timeout_ns < 0 || timeout_ns > SM_NEVER - now ? SM_NEVER : now + timeout_ns;
 }
 
+_Static_assert((SM_HOOK_FORCED & SM_M_FLAGS) == 0, "hooks.h has a bit of its own");
 _Static_assert(SM_HOOK_NOWAIT == SM_M_NOWAIT && SM_HOOK_WAITOK == SM_M_WAITOK, "hooks.h names the same bits");
 
 /* M_WAITOK as the tunables and a lock checker leave it; every n-th M_NOWAIT fails when asked to. */
@@ -353,8 +354,17 @@ static inline __attribute__((always_inline)) enum sm_err policy(struct sm_zone *
         }
     } else {
         int64_t rate = sm_tunable_get(a, SM_TU_FAIL_RATE);
-        if (rate > 0 && ++a->a_nowait_count % (uint64_t)rate == 0) {
-            return SM_NO_MEMORY;
+        if (sm_unlikely(rate > 0)) {
+            bool fails = ++a->a_nowait_count % (uint64_t)rate == 0;
+            a->a_forced = fails ? SM_FORCED_RATE : 0;
+            if (fails) {
+                a->a_forced_err = SM_NO_MEMORY;
+                if (a->a_hooks.h_mask & SM_HOOK_FAULT) {
+                    (void)a->a_hooks.h_fault(a->a_hooks.h_fault_ctx, SM_FP_ALLOC, z->z_shm->z_name, z->z_item_bytes,
+                                             *flags | SM_HOOK_FORCED);
+                }
+                return SM_NO_MEMORY;
+            }
         }
     }
     return sm_fault(a, SM_FP_ALLOC, z->z_shm->z_name, z->z_item_bytes, *flags);

@@ -19,6 +19,13 @@ cdef int refuse(str argument, object value, str allowed) except -1:
     raise failure(SM_INVALID, {"argument": argument, "value": value, "allowed": allowed})
 
 
+cdef str forced_by(uint32_t what):
+    """The tunable or fault point that made a call fail."""
+    if what == SM_FORCED_RATE:
+        return "debug.malloc.failure_rate"
+    return fault_points()[what - 1][0] if what <= SM_FP_COUNT else f"fault point {what - 1}"
+
+
 cdef int fail(Attachment at, sm_err err, dict facts) except -1:
     """Raises what `err` stands for. What a callback or a signal handler raised meanwhile is the cause, or, when it asks
     the program to stop, is raised itself."""
@@ -32,6 +39,9 @@ cdef int fail(Attachment at, sm_err err, dict facts) except -1:
     if err == SM_UNRESOLVED and cause is not None:
         raise cause
     facts["arena"] = at.name
+    if at.a != NULL and at.a.a_forced != 0 and at.a.a_forced_err == err:
+        facts["forced"] = forced_by(at.a.a_forced)
+        at.a.a_forced = 0
     if err == SM_CTOR_FAILED or err == SM_INIT_FAILED:
         facts["errno"] = at.a.a_callback_errno if at.a != NULL else 0
         facts["nonsense"] = at.nonsense
