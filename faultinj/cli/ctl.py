@@ -22,6 +22,8 @@ __all__ = ["ctl"]
 
 ACTIONS = ("list", "set", "clear", "pause-list", "resume", "log")
 
+_KEYS = ("number", "time_ns", "sequence", "point", "action")
+
 
 def ctl(
     target: Annotated[str, typer.Argument(metavar="ARENA|PID", help="An armed arena, or a process that has a block.")],
@@ -123,20 +125,7 @@ def _resume(block: Block, words: list[str], as_json: bool) -> None:
 def _log(block: Block, words: list[str], as_json: bool) -> None:
     names = block.names()
     chosen = {name for glob in words or ["*"] for name in _found(glob, names)}
-    keys = [
-        "number",
-        "time_ns",
-        "sequence",
-        "point",
-        "action",
-        "subject",
-        "bytes",
-        "pid",
-        "tid",
-        "step",
-        "code",
-        "value",
-    ]
+    keys = (*_KEYS, "subject", "bytes", "pid", "tid", "step", "code", "value")
     rows = [row for row in block.log() if row[3] in chosen]
     if as_json:
         show_json([dict(zip(keys, row, strict=True)) for row in rows])

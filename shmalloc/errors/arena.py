@@ -132,8 +132,8 @@ class ArenaClosed(ArenaError, ValueError):
 class OutOfMemory(ArenaError, MemoryError):
     """The arena, or the file system under it, has no page left; or the call was made to fail.
 
-    forced: what made it fail though there may be memory: "debug.malloc.failure_rate", or the name of a fault point; empty:
-    nothing did.
+    forced: what made it fail though there may be memory: "debug.malloc.failure_rate", or the name of a fault point;
+    empty: nothing did.
     """
 
     free_bytes: int = 0
@@ -145,13 +145,13 @@ class OutOfMemory(ArenaError, MemoryError):
         asked = f" for {show_bytes(self.asked_bytes)}" if self.asked_bytes else ""
         if self.forced == "debug.malloc.failure_rate":
             return (
-                f"this allocation{asked} in arena {self.arena!r} was made to fail by the tunable {self.forced}, not for "
-                f"want of memory; to end that: shmalloc sysctl {self.arena} {self.forced}=0"
+                f"this allocation{asked} in arena {self.arena!r} was made to fail by the tunable {self.forced}, not "
+                f"for want of memory; to end that: shmalloc sysctl {self.arena} {self.forced}=0"
             )
         if self.forced:
             return (
-                f"this allocation{asked} in arena {self.arena!r} was made to fail at the fault point {self.forced}, not "
-                f"for want of memory; what was injected: faultinj ctl {self.arena} log"
+                f"this allocation{asked} in arena {self.arena!r} was made to fail at the fault point {self.forced}, "
+                f"not for want of memory; what was injected: faultinj ctl {self.arena} log"
             )
         return self.detail or (
             f"no memory{asked} in arena {self.arena!r}: it may hold {show_bytes(self.max_bytes)}, and the file system "

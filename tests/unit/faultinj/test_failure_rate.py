@@ -12,7 +12,7 @@ def test_an_error_forced_by_the_tunable_names_it(arena: shmalloc.Arena) -> None:
     zone = arena.zone("frame", size=64)
     arena.sysctl[RATE] = 2
     zone.alloc(shmalloc.M_NOWAIT).free()
-    with pytest.raises(shmalloc.OutOfMemory, match="made to fail by the tunable debug.malloc.failure_rate") as caught:
+    with pytest.raises(shmalloc.OutOfMemory, match=r"made to fail by the tunable debug.malloc.failure_rate") as caught:
         zone.alloc(shmalloc.M_NOWAIT)
     assert caught.value.forced == RATE
     assert f"shmalloc sysctl {arena.name} {RATE}=0" in str(caught.value)
@@ -42,7 +42,7 @@ def test_an_error_forced_at_a_point_names_it_and_a_later_real_one_does_not(arena
     zone = arena.zone("frame", size=1 << 20)
     with (
         faultinj.inject("page.supply=return"),
-        pytest.raises(shmalloc.OutOfMemory, match="at the fault point page.supply") as caught,
+        pytest.raises(shmalloc.OutOfMemory, match=r"at the fault point page.supply") as caught,
     ):
         zone.alloc(shmalloc.M_NOWAIT)
     assert caught.value.forced == "page.supply"
