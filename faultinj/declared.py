@@ -108,7 +108,7 @@ class Point(_faultinj.Probe):
             return error
         if error is FaultInjected:
             return FaultInjected(text, self.name)
-        made = error(text) if isinstance(error, type) else error()
+        made = _instance(error, text) if isinstance(error, type) else error()
         if not isinstance(made, BaseException):
             raise TypeError(f"the error of point {self.name!r} made a {type(made).__name__}, which is no exception")
         return made
@@ -125,6 +125,15 @@ class Point(_faultinj.Probe):
             called(self, subject, size)
         finally:
             _busy.inside = False
+
+
+def _instance(error: type[BaseException], text: str) -> BaseException:
+    try:
+        return error(text)
+    except TypeError:  # one that makes its text of fields
+        made = error()
+        made.add_note(text)
+        return made
 
 
 def _exception_named(text: str, where: str) -> type[BaseException]:
