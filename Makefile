@@ -16,9 +16,9 @@ CTEST := $(BIN)/ctest --output-on-failure -j $(JOBS) --timeout 240 --no-tests=er
 NO_ASLR := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 NATIVE := pyproject.toml CMakeLists.txt shmalloc/core/CMakeLists.txt $(wildcard cmake/*) \
-          $(wildcard shmalloc/*.px[di] shmalloc/*.pyx shmalloc/native/*) \
-          $(wildcard witness/*.px[di] witness/*.pyx witness/core/*) \
-          $(wildcard faultinj/*.px[di] faultinj/*.pyx faultinj/core/*) \
+          $(wildcard shmalloc/*.px[ydi] shmalloc/native/*) \
+          $(wildcard witness/*.px[ydi] witness/core/*) \
+          $(wildcard faultinj/*.px[ydi] faultinj/core/*) \
           $(wildcard shmalloc/core/*.[ch] shmalloc/core/base/*.[ch])
 C_FILES = $(shell find shmalloc witness faultinj examples tests/core tests/witness_core tests/faultinj_core workloads -name '*.[ch]' 2>/dev/null)
 

@@ -29,7 +29,7 @@ from faultinj.catalogue import FaultPoint, points
 from shmalloc import _native
 from shmalloc.codes import failure
 
-__all__ = ["FaultInjected", "Point", "all_points", "declared", "enter", "observe", "point", "watch_declarations"]
+__all__ = ["FaultInjected", "Point", "all_points", "declared", "point", "watch_declarations"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,7 +39,6 @@ _NAME = re.compile(r"[A-Za-z_]\w*(?:[.\-/:+]\w+)*")
 _MOST_BYTES = 63
 _declared: "dict[str, Point]" = {}
 _watchers: "list[Callable[[Point], object]]" = []
-_observers: "list[Callable[[Point, BaseException], object]]" = []
 _lock = threading.Lock()
 _busy = threading.local()
 
@@ -91,17 +90,12 @@ class Point(_faultinj.Probe):
         """What a program's term asks for at this point; called by the core of the point."""
         if action == "callback":
             self._call_back(text, subject, size)
-            return
-        try:
-            if action == "raise":
-                raise self._made(_exception_named(text, self.name))
-            self._report(code, number, subject)
-        except BaseException as error:
-            for observer in _observers:
-                observer(self, error)
-            raise
+        elif action == "raise":
+            raise self._made(_exception_named(text, self.name))
+        else:
+            self._report(code, number)
 
-    def _report(self, code: int, number: int, subject: str | None) -> NoReturn:
+    def _report(self, code: int, number: int) -> NoReturn:
         if code == 1:
             raise failure(_native.errors()[number][0], {"subject": "fault", "name": self.name})
         if code:
@@ -114,7 +108,7 @@ class Point(_faultinj.Probe):
             return error
         if error is FaultInjected:
             return FaultInjected(text, self.name)
-        made = error(text) if isinstance(error, type) else error()
+        made = _instance(error, text) if isinstance(error, type) else error()
         if not isinstance(made, BaseException):
             raise TypeError(f"the error of point {self.name!r} made a {type(made).__name__}, which is no exception")
         return made
@@ -131,6 +125,15 @@ class Point(_faultinj.Probe):
             called(self, subject, size)
         finally:
             _busy.inside = False
+
+
+def _instance(error: type[BaseException], text: str) -> BaseException:
+    try:
+        return error(text)
+    except TypeError:  # one that makes its text of fields
+        made = error()
+        made.add_note(text)
+        return made
 
 
 def _exception_named(text: str, where: str) -> type[BaseException]:
@@ -163,30 +166,15 @@ def point(name: str, *, error: Error | None = None, text: str = "") -> Point:
                 )
             if name in _core_names():
                 raise ValueError(f"{name!r} is a point of the core; choose another name, such as app.{name}")
-            found = _entered(Point(name, error, text))
+            found = Point(name, error, text)
+            found.bound()
+            _declared[name] = found
+            for watcher in _watchers:
+                watcher(found)
         elif error is not None and found.error is None:
             found.error = error
         found.text = found.text or text
         return found
-
-
-def enter(made: Point) -> Point:
-    """Declare a point of a class of its own, once. Returns: the point of this name: the one that came first."""
-    with _lock:
-        return _declared.get(made.name) or _entered(made)
-
-
-def _entered(made: Point) -> Point:
-    made.bound()
-    _declared[made.name] = made
-    for watcher in _watchers:
-        watcher(made)
-    return made
-
-
-def observe(observer: Callable[[Point, BaseException], object]) -> None:
-    """Call this with every error that a declared point is about to raise."""
-    _observers.append(observer)
 
 
 @functools.cache

@@ -30,25 +30,6 @@ bool fi_pid_gone(uint32_t pid) {
     return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
-void fi_words_load(void *to, const void *from, size_t bytes) {
-    uint8_t *out = to;
-    const uint64_t *in = from;
-    for (size_t i = 0; i < bytes / 8; i++) {
-        uint64_t word = sm_load_acq(&in[i]);
-        memcpy(out + 8 * i, &word, 8);
-    }
-}
-
-void fi_words_store(void *to, const void *from, size_t bytes) {
-    uint64_t *out = to;
-    const uint8_t *in = from;
-    for (size_t i = 0; i < bytes / 8; i++) {
-        uint64_t word;
-        memcpy(&word, in + 8 * i, 8);
-        sm_store_rlx(&out[i], word);
-    }
-}
-
 static struct fi_geometry full(const struct fi_geometry *asked) {
     struct fi_geometry g = asked ? *asked : (struct fi_geometry){0};
     g.g_points = g.g_points ? g.g_points : 256;
@@ -200,6 +181,11 @@ void fi_block_reset(struct fi_block *b) {
     sm_store_rlx(&h->w_crashes, 0);
     sm_store_rlx(&h->w_second, 0);
     for (uint32_t i = 0; i < b->b_max_points; i++) {
+        uint64_t reached = sm_load_rlx(&b->b_points[i].p_reached);
+        uint64_t slot = sm_load_acq(&b->b_points[i].p_live) & FI_LOW;
+        if (slot != 0 && slot <= b->b_max_slots) { /* its program goes on counting where it was */
+            (void)sm_sub_acqrel(&b->b_slots[slot - 1].s_base, reached);
+        }
         sm_store_rlx(&b->b_points[i].p_reached, 0);
         sm_store_rlx(&b->b_points[i].p_injected, 0);
         sm_store_rlx(&b->b_points[i].p_draws, 0);

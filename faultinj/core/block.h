@@ -4,6 +4,7 @@
 #define FI_BLOCK_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "layout.h"
 #include "shmalloc/core/base/atomic.h"
@@ -73,7 +74,23 @@ static inline void fi_crash_point(uint32_t step) {
 
 /* Copies with atomic loads and stores of words: one side may be written meanwhile, and is then thrown away. Acquire
  * loads, so that a check made after them is made after them; bytes: a multiple of 8. */
-void fi_words_load(void *to, const void *from, size_t bytes);
-void fi_words_store(void *to, const void *from, size_t bytes);
+static inline void fi_words_load(void *to, const void *from, size_t bytes) {
+    uint8_t *out = to;
+    const uint64_t *in = from;
+    for (size_t i = 0; i < bytes / 8; i++) {
+        uint64_t word = sm_load_acq(&in[i]);
+        memcpy(out + 8 * i, &word, 8);
+    }
+}
+
+static inline void fi_words_store(void *to, const void *from, size_t bytes) {
+    uint64_t *out = to;
+    const uint8_t *in = from;
+    for (size_t i = 0; i < bytes / 8; i++) {
+        uint64_t word;
+        memcpy(&word, in + 8 * i, 8);
+        sm_store_rlx(&out[i], word);
+    }
+}
 
 #endif

@@ -200,7 +200,7 @@ _Static_assert(sizeof(struct fi_program) == 384 + 256 * FI_TERMS, "layout");
 enum fi_slot_state { FI_S_FREE, FI_S_CLAIMED, FI_S_LIVE, FI_S_TEMPLATE };
 
 struct fi_term_state { /* (x) tag << FI_TAG_SHIFT | count */
-    uint64_t x_seen; /* times it was come by, as far as a trigger needs it */
+    uint64_t x_seen; /* times it was come by, as far as a trigger needs it; see s_base too */
     uint64_t x_fired;
     uint64_t x_last; /* x_seen when it fired last, for interval */
     uint64_t x_space; /* bytes that went by, for space */
@@ -211,7 +211,8 @@ struct fi_slot_shm {
     uint32_t s_pid; /* (p) who set it */
     uint32_t s_point; /* (p) */
     int64_t s_set_ns; /* (p) CLOCK_REALTIME */
-    uint8_t s_pad[40];
+    uint64_t s_base; /* (x) p_reached when it was set: the first term, without filters, counts from here */
+    uint8_t s_pad[32];
     struct fi_term_state s_term[FI_TERMS];
     struct fi_program s_program; /* (p) */
 };

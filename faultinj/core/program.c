@@ -157,6 +157,7 @@ static void write_slot(struct fi_block *b, uint32_t slot, uint32_t point, uint32
     }
     sm_store_rlx(&s->s_pid, (uint32_t)getpid());
     sm_store_rlx(&s->s_point, point);
+    sm_store_rlx(&s->s_base, point == FI_NONE ? 0 : sm_load_acq(&b->b_points[point].p_reached));
     sm_store_rlx(&s->s_set_ns, fi_wall_ns());
     fi_words_store(&s->s_program, g, sizeof *g);
     fi_crash_point(FI_STEP_WRITTEN);
@@ -259,9 +260,13 @@ enum sm_err fi_program_get(struct fi_block *b, uint32_t point, struct fi_setting
             return SM_NOT_FOUND;
         }
         fi_words_load(&out->s_program, &s->s_program, sizeof out->s_program);
+        uint64_t since = sm_load_acq(&b->b_points[point].p_reached) - sm_load_acq(&s->s_base);
         for (uint32_t i = 0; i < FI_TERMS; i++) {
             out->s_seen[i] = sm_load_acq(&s->s_term[i].x_seen) & FI_LOW;
             out->s_fired[i] = sm_load_acq(&s->s_term[i].x_fired) & FI_LOW;
+        }
+        if (fi_counts_directly(out->s_program.g_term[0].t_flags)) {
+            out->s_seen[0] = since;
         }
         out->s_pid = sm_load_acq(&s->s_pid);
         out->s_set_ns = sm_load_acq(&s->s_set_ns);

@@ -23,6 +23,12 @@ struct fi_setting { /* a point's program as it is now */
 };
 /* SM_NOT_FOUND: it has none. SM_STALLED: it changes faster than it can be read. */
 enum sm_err fi_program_get(struct fi_block *b, uint32_t point, struct fi_setting *out);
+#define FI_FILTERS                                                                                                     \
+    (FI_T_PID | FI_T_CPU | FI_T_SUBJECT | FI_T_SIZE | FI_T_FLAGS | FI_T_STACK | FI_T_NOT_STACK | FI_T_STEP)
+/* Of a first term: every reaching of the point concerns it, so p_reached counts for its triggers too. */
+static inline bool fi_counts_directly(uint32_t flags) {
+    return !(flags & (FI_FILTERS | FI_T_SPACE)) && flags & (FI_T_NTH | FI_T_EVERY | FI_T_INTERVAL);
+}
 /* The slot that p_live names, or NULL. */
 static inline struct fi_slot_shm *fi_slot_of(const struct fi_block *b, uint64_t live) {
     uint64_t slot = live & FI_LOW;

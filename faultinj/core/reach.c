@@ -35,8 +35,8 @@ static uint64_t mixed(uint64_t x) { /* splitmix64 */
 
 static uint32_t draw(struct fi_block *b, struct fi_point_shm *p) {
     uint64_t k = sm_add_rlx(&p->p_draws, 1), name = 14695981039346656037ull;
-    for (uint32_t i = 0; i < FI_NAME_BYTES && p->p_name[i] != 0;
-         i++) { /* not its number, which may be another next time */
+    /* By its name, not its number, which may be another next time. */
+    for (uint32_t i = 0; i < FI_NAME_BYTES && p->p_name[i] != 0; i++) {
         name = (name ^ (uint8_t)p->p_name[i]) * 1099511628211ull;
     }
     uint64_t random = mixed(mixed(sm_load_rlx(&b->b_header->h_seed) ^ name) + k);
@@ -44,7 +44,8 @@ static uint32_t draw(struct fi_block *b, struct fi_point_shm *p) {
 }
 
 /* Adds to a count of this tag, up to `most`: RETIRED if another program has the slot, NO if it would go beyond. */
-static enum applies count_up(uint64_t *word, uint64_t tag, uint64_t by, uint64_t most, uint64_t *now) {
+static inline __attribute__((always_inline)) enum applies count_up(uint64_t *word, uint64_t tag, uint64_t by,
+                                                                   uint64_t most, uint64_t *now) {
     uint64_t was = sm_load_acq(word);
     do {
         if (was >> FI_TAG_SHIFT != tag) {
@@ -61,8 +62,13 @@ static enum applies count_up(uint64_t *word, uint64_t tag, uint64_t by, uint64_t
 
 static bool matches(const char *shared, const char *text, size_t bytes) {
     char pattern[FI_WORDS_BYTES];
+    char first = sm_load_acq(shared);
+    if (text == NULL ||
+        (first != text[0] && first != '*' && first != '?')) { /* most that do not match, do not so early */
+        return false;
+    }
     fi_words_load(pattern, shared, bytes);
-    return text != NULL && fi_glob(pattern, bytes, text, FI_NAME_BYTES);
+    return fi_glob(pattern, bytes, text, FI_NAME_BYTES);
 }
 
 static bool on_stack(struct fi_block *b, const struct fi_term *t) {
@@ -72,7 +78,7 @@ static bool on_stack(struct fi_block *b, const struct fi_term *t) {
     return b->b_on_stack != NULL && b->b_on_stack(b->b_ctx, pattern);
 }
 
-static bool concerned(struct fi_block *b, const struct fi_term *t, uint32_t flags, const struct fi_request *q) {
+static bool chosen(struct fi_block *b, const struct fi_term *t, uint32_t flags, const struct fi_request *q) {
     if (flags & FI_T_STEP && q->q_step != sm_load_acq(&t->t_step)) {
         return false;
     }
@@ -97,26 +103,19 @@ static bool concerned(struct fi_block *b, const struct fi_term *t, uint32_t flag
     return !(flags & FI_T_NOT_STACK) || !on_stack(b, t);
 }
 
-/* The triggers that count every reaching which concerns the term. *k: which one it is. */
-static enum applies counted(const struct fi_term *t, struct fi_term_state *x, uint32_t flags, uint64_t tag,
-                            const struct fi_request *q, uint64_t *k) {
-    uint64_t went_by;
-    enum applies now;
-    if (flags & FI_T_SPACE && q->q_bytes < FI_LOW) {
-        now = count_up(&x->x_space, tag, q->q_bytes, sm_load_acq(&t->t_space), &went_by);
-        if (now != NO) { /* there was room for it in the space: it goes by */
-            return now == YES ? NO : now;
+/* Whether the triggers choose reaching k of those that concern the term. An nth that nobody saw, because its program was
+ * being set just then, is made up for by the next: it happens once in any case. */
+static enum applies triggered(const struct fi_term *t, const struct fi_term_state *x, uint32_t flags, uint64_t tag,
+                              uint64_t k) {
+    if (flags & FI_T_NTH) {
+        uint64_t nth = sm_load_acq(&t->t_nth);
+        if (k < nth || (flags & FI_T_PERCENT && k != nth)) {
+            return NO;
         }
-    }
-    if ((now = count_up(&x->x_seen, tag, 1, FI_LOW, k)) != YES) {
-        return now;
-    }
-    if (flags & FI_T_NTH && *k != sm_load_acq(&t->t_nth)) {
-        return NO;
     }
     if (flags & FI_T_EVERY) {
         uint64_t every = sm_load_acq(&t->t_every);
-        if (every == 0 || *k % every != 0) {
+        if (every == 0 || k % every != 0) {
             return NO;
         }
     }
@@ -125,32 +124,52 @@ static enum applies counted(const struct fi_term *t, struct fi_term_state *x, ui
         if (last >> FI_TAG_SHIFT != tag) {
             return RETIRED;
         }
-        if ((last & FI_LOW) != 0 && *k < (last & FI_LOW) + sm_load_acq(&t->t_interval)) {
+        if ((last & FI_LOW) != 0 && k < (last & FI_LOW) + sm_load_acq(&t->t_interval)) {
             return NO;
         }
     }
     return YES;
 }
 
+/* Counts this reaching for the term; NO: its bytes still go by. */
+static enum applies counted(const struct fi_term *t, struct fi_term_state *x, uint32_t flags, uint64_t tag,
+                            const struct fi_request *q, uint64_t *k) {
+    if (flags & FI_T_SPACE && q->q_bytes < FI_LOW) {
+        uint64_t went_by;
+        enum applies now = count_up(&x->x_space, tag, q->q_bytes, sm_load_acq(&t->t_space), &went_by);
+        if (now != NO) { /* there was room for it in the space */
+            return now == YES ? NO : now;
+        }
+    }
+    return count_up(&x->x_seen, tag, 1, FI_LOW, k);
+}
+
+/* since: reachings of the point since its program was set. */
 static enum applies term_applies(struct fi_block *b, struct fi_point_shm *p, const struct fi_term *t,
-                                 struct fi_term_state *x, uint64_t tag, const struct fi_request *q) {
+                                 struct fi_term_state *x, uint64_t tag, const struct fi_request *q, bool first,
+                                 uint64_t since) {
     uint32_t flags = sm_load_acq(&t->t_flags);
-    uint64_t k = 0, fired;
-    if (!concerned(b, t, flags, q)) {
+    enum applies now = YES;
+    uint64_t k = since & FI_LOW, fired;
+    if (flags & FI_FILTERS && !chosen(b, t, flags, q)) {
         return NO;
     }
     if (flags & (FI_T_NTH | FI_T_EVERY | FI_T_INTERVAL | FI_T_SPACE)) {
-        enum applies now = counted(t, x, flags, tag, q, &k);
-        if (now != YES) {
+        if (!(first && fi_counts_directly(flags))) {
+            now = counted(t, x, flags, tag, q, &k);
+        } else if ((int64_t)since < 1) { /* it reached the point before the program was set, and looks only now */
+            return NO;
+        }
+        if (now != YES || (now = triggered(t, x, flags, tag, k)) != YES) {
             return now;
         }
     }
     if (flags & FI_T_PERCENT && draw(b, p) >= sm_load_acq(&t->t_millionths)) {
         return NO;
     }
-    enum applies now = count_up(&x->x_fired, tag, 1, flags & FI_T_COUNT ? sm_load_acq(&t->t_count) : FI_LOW, &fired);
-    if (now == YES && flags & FI_T_INTERVAL) { /* of two that fire at once the later counts */
-        uint64_t last = sm_load_acq(&x->x_last);
+    uint64_t most = flags & FI_T_NTH ? 1 : flags & FI_T_COUNT ? sm_load_acq(&t->t_count) : FI_LOW;
+    if ((now = count_up(&x->x_fired, tag, 1, most, &fired)) == YES && flags & FI_T_INTERVAL) {
+        uint64_t last = sm_load_acq(&x->x_last); /* of two that happen at once the later counts */
         while (last >> FI_TAG_SHIFT == tag && (last & FI_LOW) < k &&
                !sm_cas(&x->x_last, &last, tag << FI_TAG_SHIFT | k)) {
         }
@@ -169,11 +188,12 @@ static void take_over(struct fi_verdict *v, const struct fi_term *t) {
 }
 
 static enum applies evaluate(struct fi_block *b, struct fi_point_shm *p, struct fi_slot_shm *s, uint64_t tag,
-                             const struct fi_request *q, struct fi_verdict *v) {
+                             const struct fi_request *q, uint64_t times, struct fi_verdict *v) {
+    uint64_t since = times - sm_load_acq(&s->s_base);
     uint32_t terms = sm_load_acq(&s->s_program.g_terms);
     for (uint32_t i = 0; i < terms && i < FI_TERMS; i++) {
         const struct fi_term *t = &s->s_program.g_term[i];
-        enum applies now = term_applies(b, p, t, &s->s_term[i], tag, q);
+        enum applies now = term_applies(b, p, t, &s->s_term[i], tag, q, i == 0, since);
         if (now == YES) {
             take_over(v, t);
         }
@@ -184,7 +204,8 @@ static enum applies evaluate(struct fi_block *b, struct fi_point_shm *p, struct 
     return NO;
 }
 
-static bool decide(struct fi_block *b, uint32_t point, const struct fi_request *q, struct fi_verdict *v) {
+static bool decide(struct fi_block *b, uint32_t point, const struct fi_request *q, uint64_t times,
+                   struct fi_verdict *v) {
     struct fi_point_shm *p = &b->b_points[point];
     for (int tries = 0; tries < TRIES; tries++) {
         uint64_t live = sm_load_acq(&p->p_live); /* pairs with the compare-and-swap in program.c */
@@ -192,7 +213,7 @@ static bool decide(struct fi_block *b, uint32_t point, const struct fi_request *
         if (s == NULL) {
             return false;
         }
-        enum applies now = evaluate(b, p, s, live >> FI_TAG_SHIFT, q, v);
+        enum applies now = evaluate(b, p, s, live >> FI_TAG_SHIFT, q, times, v);
         /* Every load above is an acquire: this one is not made before them. */
         if (now != RETIRED && sm_load_acq(&p->p_live) == live) {
             v->v_slot = (uint32_t)(live & FI_LOW) - 1;
@@ -224,14 +245,13 @@ static void tell(struct fi_block *b, uint32_t point, const struct fi_request *q,
 static __attribute__((noinline)) bool reached(struct fi_block *b, uint32_t point, const struct fi_request *q,
                                               struct fi_verdict *v, uint64_t times, bool swept, uint64_t sequence) {
     q = q != NULL ? q : &nothing;
-    memset(v, 0, sizeof *v);
-    v->v_point = point;
-    v->v_request = q;
     if (swept) {
-        v->v_action = point == FI_POINT_CRASH ? FI_A_KILL : FI_A_RETURN;
-    } else if (!decide(b, point, q, v)) {
+        *v = (struct fi_verdict){.v_action = point == FI_POINT_CRASH ? FI_A_KILL : FI_A_RETURN};
+    } else if (!decide(b, point, q, times, v)) {
         return false;
     }
+    v->v_point = point;
+    v->v_request = q;
     tell(b, point, q, v, sequence != 0 ? sequence : times);
     return true;
 }

@@ -162,9 +162,16 @@ static inline struct sm_cache_shm *sm_cache_of(const struct sm_arena *a, uint32_
 /* What the armed hook says of a point; remembered in a_forced until the next allocation begins. */
 enum sm_err sm_fault_armed(struct sm_arena *a, enum sm_fault_point p, const char *zone, uint64_t bytes, int flags);
 
+/* SM_NO_PROBES is for the benchmark of what unarmed points cost, and for nothing else: it compiles them out. */
+#ifdef SM_NO_PROBES
+#define SM_PROBED(a, bit) ((void)(a), false)
+#else
+#define SM_PROBED(a, bit) sm_unlikely((a)->a_hooks.h_mask &(bit))
+#endif
+
 static inline enum sm_err sm_fault(struct sm_arena *a, enum sm_fault_point p, const char *zone, uint64_t bytes,
                                    int flags) {
-    if (sm_unlikely(a->a_hooks.h_mask & SM_HOOK_FAULT)) {
+    if (SM_PROBED(a, SM_HOOK_FAULT)) {
         return sm_fault_armed(a, p, zone, bytes, flags);
     }
     return SM_OK;
@@ -182,7 +189,7 @@ static inline enum sm_err sm_fault_callback(struct sm_arena *a, enum sm_fault_po
 
 /* A place between two steps where a test may kill this process. */
 static inline void sm_crash_point(const struct sm_arena *a, uint32_t step) {
-    if (sm_unlikely(a->a_hooks.h_mask & SM_HOOK_CRASH)) {
+    if (SM_PROBED(a, SM_HOOK_CRASH)) {
         a->a_hooks.h_crash(a->a_hooks.h_crash_ctx, step);
     }
 }

@@ -115,7 +115,7 @@ static enum sm_err claim(struct sm_arena *a) {
     return err;
 }
 
-static enum sm_err barrier_there(const struct sm_arena *a) {
+static enum sm_err barrier_there(struct sm_arena *a) {
     enum sm_err err = sm_fault(a, SM_FP_BARRIER, NULL, 0, 0);
     return err == SM_OK && !sm_os_membarrier_register() ? SM_UNSUPPORTED : err;
 }

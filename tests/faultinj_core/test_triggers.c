@@ -18,6 +18,14 @@ TEST_BARE(each_trigger_chooses_its_reachings) {
     EXPECT_EQ(bits_of(b, p, t, NULL, 5), 31);
     t = (struct fi_term){.t_action = FI_A_RETURN, .t_flags = FI_T_NTH, .t_nth = 3};
     EXPECT_EQ(bits_of(b, p, t, NULL, 8), 4);
+    struct fi_setting nth;
+    EXPECT_OK(fi_program_get(b, p, &nth));
+    EXPECT_EQ(nth.s_seen[0], 8);
+    EXPECT_EQ(nth.s_fired[0], 1);
+    set_one(b, p, t);
+    EXPECT_EQ(pattern_of(b, p, NULL, 2), 0);
+    fi_block_reset(b); /* the program goes on counting where it was */
+    EXPECT_EQ(pattern_of(b, p, NULL, 3), 1);
     t = (struct fi_term){.t_action = FI_A_RETURN, .t_flags = FI_T_EVERY, .t_every = 3};
     EXPECT_EQ(bits_of(b, p, t, NULL, 9), 4 + 32 + 256);
     t = (struct fi_term){.t_action = FI_A_RETURN, .t_flags = FI_T_COUNT, .t_count = 2};

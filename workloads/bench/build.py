@@ -172,18 +172,19 @@ def build_program(
     cache: Path,
     flags: Sequence[str] = (),
     libraries: Sequence[str] = (),
+    also: Sequence[Path] = (),
     with_core: bool = False,
     with_witness: bool = False,
 ) -> Path:
-    """The executable made from one file of workloads/bench/c. Raises Unavailable with the reason."""
+    """The executable made from one file of workloads/bench/c, and from `also`. Raises Unavailable with the reason."""
     path = SOURCES / source
     if not path.is_file():
         raise Unavailable(f"{source} is not in this installation")
     plus = path.suffix == ".cpp"
     compiler = need_compiler("c++", "g++", package="g++") if plus else need_compiler("cc", "gcc", package="gcc")
     command = [compiler, *FLAGS, "-std=gnu++17" if plus else "-std=gnu11", *flags, f"-I{SOURCES}"]
-    files = [path, *SOURCES.glob("*.h")]
-    tail: list[str] = []
+    files = [path, *SOURCES.glob("*.h"), *also, *(header for each in also for header in each.parent.glob("*.h"))]
+    tail: list[str] = [str(source) for source in also]
     if with_core:
         include, archive = core_archive(cache, flags)
         command += [f"-I{include}", f"-I{include.parent}"]

@@ -21,9 +21,21 @@ import msgspec
 from workloads.bench.build import Unavailable, cache_directory
 from workloads.bench.catalogue import wanted
 from workloads.bench.cleanup import remove_objects
+from workloads.bench.faults import armed_points, unarmed_points
 from workloads.bench.reference import load_reference
 from workloads.bench.round import Progress, Tableau
-from workloads.bench.targets import BARE, BYTEARRAY, DROPPED, FREED, ITEM, PY_CLGET, PY_GETCL, SAME_ON_BYTEARRAY
+from workloads.bench.targets import (
+    BARE,
+    BYTEARRAY,
+    DROPPED,
+    FREED,
+    ITEM,
+    PY_CLGET,
+    PY_EMPTY,
+    PY_GETCL,
+    PY_POINT_OFF,
+    SAME_ON_BYTEARRAY,
+)
 
 ITEM_BYTES = 2048
 BATCH_S = 0.002
@@ -57,6 +69,11 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement("py.getcl", PY_CLGET, "mbufs.m_gethdr().m_clget()", "mbufs"),
     Statement("py.getcl", "m_gethdr() dropped", "mbufs.m_gethdr()", "mbufs"),
     Statement("py.getcl", BYTEARRAY, "bytearray(2048)"),
+    Statement("py.fault", PY_POINT_OFF, "point()", "unarmed"),
+    Statement("py.fault", PY_EMPTY, "empty()", "unarmed"),
+    Statement("py.fault", "a with block of it, nothing armed", "with point: pass", "unarmed"),
+    Statement("py.fault", "Block.reach, nothing set", "reach(idle)", "armed"),
+    Statement("py.fault", "Block.reach, with nth(10^12)", "reach(armed)", "armed"),
     Statement("py.view", ITEM, "memoryview(item)", "shmalloc"),
     Statement("py.view", SAME_ON_BYTEARRAY, "memoryview(data)"),
     Statement("py.slice", ITEM, "item[128:192]", "shmalloc"),
@@ -146,6 +163,8 @@ SOURCES: Mapping[str, Callable[[ExitStack], dict[str, Any]]] = {
     "cython": _cython,
     "shmalloc": _shmalloc,
     "mbufs": _mbufs,
+    "unarmed": unarmed_points,
+    "armed": armed_points,
     "kickmsg": _kickmsg,
     "iceoryx2": _iceoryx2,
 }

@@ -10,19 +10,27 @@ from pathlib import Path
 import msgspec
 
 from workloads.bench.build import Unavailable, build_program, find_compiler, pkg_config
+from workloads.bench.faults import fault_program, fiu_program
 from workloads.bench.targets import (
     BARE_ZONE,
     BULK,
+    CALLS,
     CLGET,
     COPYPACKET,
     DPDK,
     GETCL,
     GLIBC,
     INLINE,
+    INLINE_PROBELESS,
     INTOLERANT,
+    LIBFIU,
     PAUSE,
     PAUSE_P99,
     PKTMBUF,
+    POINT_IDLE,
+    POINT_NTH,
+    POINT_OFF,
+    PROBELESS,
     WAIT,
     WAIT_P99,
 )  # fmt: skip
@@ -63,6 +71,18 @@ def _ours(source: str) -> Callable[[Path], Launch]:
 def _intolerant(cache: Path) -> Launch:
     # The same sources, with the fast path's op and state words compiled out: see core/cache.h.
     return Launch(build_program("ours_pair.c", cache=cache, flags=("-DSM_NO_CRASH_TOLERANCE",), with_core=True))
+
+
+def _fault(cache: Path) -> Launch:
+    return Launch(fault_program(cache))
+
+
+def _probeless(cache: Path) -> Launch:
+    return Launch(fault_program(cache, without_points=True))
+
+
+def _fiu(cache: Path) -> Launch:
+    return Launch(fiu_program(cache))
 
 
 def _malloc(library: str | None, package: str) -> Callable[[Path], Launch]:
@@ -151,6 +171,23 @@ NATIVES: tuple[Native, ...] = (
     ),
     Native("ours_pair_intolerant", _intolerant, (Question("recover.cost", INTOLERANT, "pair"),)),
     Native("ours_recover", _ours("ours_recover.c"), _recovery_questions()),
+    Native("ours_fault", _fault, (
+        Question("fault.off", POINT_OFF, "off"),
+        Question("fault.pair", CALLS, "call"),
+        Question("fault.pair", INLINE, "inline"),
+        Question("fault.pair", "shmalloc, calls, armed, nothing set", "armed_call"),
+        Question("fault.armed", POINT_IDLE, "armed"),
+        Question("fault.armed", POINT_NTH, "set"),
+        Question("fault.armed", "a point, armed, for another zone", "filtered"),
+    )),
+    Native("ours_fault_probeless", _probeless, (
+        Question("fault.pair", PROBELESS, "call"),
+        Question("fault.pair", INLINE_PROBELESS, "inline"),
+    )),
+    Native("fiu", _fiu, (
+        Question("fault.off", LIBFIU, "off"),
+        Question("fault.armed", LIBFIU, "armed", "enabled at a probability of 0"),
+    )),
     Native("glibc", _malloc(None, "libc6"), _malloc_questions(GLIBC)),
     Native("dpdk", _dpdk, (
         Question("c.pair", DPDK, "pair"),

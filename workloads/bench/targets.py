@@ -48,6 +48,15 @@ FORWARD_CPU = "shmalloc, the same by CPU time"
 DROPPED = "zone.alloc() dropped"
 FREED = "zone.alloc().free()"
 BYTEARRAY = "bytearray(2048)"
+POINT_OFF = "a point, nothing armed"
+POINT_IDLE = "a point, armed, nothing set"
+POINT_NTH = "a point, armed, with nth(2^40)"
+CALLS = "shmalloc, calls"
+PROBELESS = "the same without points"
+INLINE_PROBELESS = "the inline path without points"
+LIBFIU = "libfiu"
+PY_POINT_OFF = "faultinj.point, nothing armed"
+PY_EMPTY = "an empty Python function"
 BARE = "bare Cython object, from a method"  # as zone.alloc() makes one
 ITEM = "Item"
 SAME_ON_BYTEARRAY = "bytearray"
@@ -76,6 +85,12 @@ TARGETS: tuple[Target, ...] = (
     Target("c.overhead_2048", "shmalloc", None, "at_most", 1.5),
     Target("c.overhead_256", "shmalloc", None, "at_most", 8.0),
     Target("recover.cost", INLINE, INTOLERANT, "ratio_at_most", 1.25),
+    Target("fault.off", POINT_OFF, None, "at_most", 1.0),
+    Target("fault.off", POINT_OFF, LIBFIU, "ratio_below", 1.0),
+    Target("fault.pair", CALLS, PROBELESS, "ratio_at_most", 1.02),
+    Target("fault.pair", INLINE, INLINE_PROBELESS, "ratio_at_most", 1.02),
+    Target("fault.armed", POINT_IDLE, None, "at_most", 15.0),
+    Target("fault.armed", POINT_NTH, None, "at_most", 15.0),
     Target("recover.100k", WAIT, None, "at_most", 5000.0),
     Target("recover.100k", WAIT_P99, None, "at_most", 5000.0),
     Target("recover.alone", WAIT, None, "at_most", 5000.0),
@@ -88,6 +103,7 @@ TARGETS: tuple[Target, ...] = (
     Target("py.bulk", "alloc_many / free_many", None, "at_most", 12.0),
     Target("py.getcl", PY_GETCL, BYTEARRAY, "ratio_at_most", 0.9),
     Target("py.getcl", PY_GETCL, PY_CLGET, "ratio_below", 1.0),
+    Target("py.fault", PY_POINT_OFF, PY_EMPTY, "ratio_at_most", 1.0),
     Target("py.slice", ITEM, SAME_ON_BYTEARRAY, "ratio_at_most", 2.0),
     Target("py.assign", ITEM, SAME_ON_BYTEARRAY, "ratio_at_most", 2.0),
     Target("py.read", ITEM, SAME_ON_BYTEARRAY, "ratio_at_most", 2.0),
