@@ -567,6 +567,9 @@ cdef class Probe:
         return False
 
 
+include "memory.pxi"
+
+
 TERM_FIELDS = ("action", "flags", "millionths", "target", "count", "nth", "every", "interval", "space", "number", "code",
                "pid", "cpu", "step", "size", "want", "template", "subject", "text", "stack")
 

@@ -29,7 +29,7 @@ from faultinj.catalogue import FaultPoint, points
 from shmalloc import _native
 from shmalloc.codes import failure
 
-__all__ = ["FaultInjected", "Point", "all_points", "declared", "point", "watch_declarations"]
+__all__ = ["FaultInjected", "Point", "all_points", "declared", "enter", "observe", "point", "watch_declarations"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,6 +39,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*(?:[.\-/:+]\w+)*")
 _MOST_BYTES = 63
 _declared: "dict[str, Point]" = {}
 _watchers: "list[Callable[[Point], object]]" = []
+_observers: "list[Callable[[Point, BaseException], object]]" = []
 _lock = threading.Lock()
 _busy = threading.local()
 
@@ -90,12 +91,17 @@ class Point(_faultinj.Probe):
         """What a program's term asks for at this point; called by the core of the point."""
         if action == "callback":
             self._call_back(text, subject, size)
-        elif action == "raise":
-            raise self._made(_exception_named(text, self.name))
-        else:
-            self._report(code, number)
+            return
+        try:
+            if action == "raise":
+                raise self._made(_exception_named(text, self.name))
+            self._report(code, number, subject)
+        except BaseException as error:
+            for observer in _observers:
+                observer(self, error)
+            raise
 
-    def _report(self, code: int, number: int) -> NoReturn:
+    def _report(self, code: int, number: int, subject: str | None) -> NoReturn:
         if code == 1:
             raise failure(_native.errors()[number][0], {"subject": "fault", "name": self.name})
         if code:
@@ -166,15 +172,30 @@ def point(name: str, *, error: Error | None = None, text: str = "") -> Point:
                 )
             if name in _core_names():
                 raise ValueError(f"{name!r} is a point of the core; choose another name, such as app.{name}")
-            found = Point(name, error, text)
-            found.bound()
-            _declared[name] = found
-            for watcher in _watchers:
-                watcher(found)
+            found = _entered(Point(name, error, text))
         elif error is not None and found.error is None:
             found.error = error
         found.text = found.text or text
         return found
+
+
+def enter(made: Point) -> Point:
+    """Declare a point of a class of its own, once. Returns: the point of this name: the one that came first."""
+    with _lock:
+        return _declared.get(made.name) or _entered(made)
+
+
+def _entered(made: Point) -> Point:
+    made.bound()
+    _declared[made.name] = made
+    for watcher in _watchers:
+        watcher(made)
+    return made
+
+
+def observe(observer: Callable[[Point, BaseException], object]) -> None:
+    """Call this with every error that a declared point is about to raise."""
+    _observers.append(observer)
 
 
 @functools.cache

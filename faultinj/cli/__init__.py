@@ -15,8 +15,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from faultinj.arming import FaultinjError
+from faultinj.cli.campaign import campaign
 from faultinj.cli.ctl import ctl
 from faultinj.cli.points import points
+from faultinj.cli.replay import replay
+from faultinj.cli.report import report
+from faultinj.cli.sweep import sweep
 from faultinj.cli.wrong import complain
 from faultinj.grammar import GrammarError
 from faultinj.plan import PlanError
@@ -31,6 +35,10 @@ USAGE = 2
 COMMANDS: tuple[Callable[..., None] | typer.Typer, ...] = (
     points,
     ctl,
+    sweep,
+    campaign,
+    replay,
+    report,
 )
 """The commands, in the order in which --help lists them."""
 
