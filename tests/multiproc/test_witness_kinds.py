@@ -188,10 +188,7 @@ if __name__ == "__main__":
     assert kinds(seen(tmp_path, program)) == ["reversal", "reversal"]
     graph = seen(tmp_path, program, "spawn", "signals")
     assert kinds(graph) == []
-    assert [one.signal for one in graph.classes if one.kind.startswith("foreign:threading.") and one.acquires > 3] == [
-        True,
-        True,
-    ]
+    assert [one.signal for one in graph.classes if "program.py:" in one.name] == [True, True]
 
 
 def test_a_posix_semaphore_is_known_by_its_name(tmp_path: Path) -> None:
@@ -340,5 +337,5 @@ nest(threading.Lock(), threading.RLock())
     out, err = capfd.readouterr()
     assert out == "inside\n"
     assert not err
-    assert orders(graph) == {("threading.Lock", "threading.RLock")}
+    assert ("threading.Lock", "threading.RLock") in orders(graph)
     assert "<string>:2" not in "".join(one.name for one in graph.classes)
