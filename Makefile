@@ -30,7 +30,7 @@ help: ## list the targets
 
 venv: $(VENV)/.dev ## build .venv with everything that development needs
 
-demo: $(VENV)/.base ## run the main job: real packets replayed and forwarded by four processes, a leak found, a report
+demo: $(VENV)/.base ## run the main job: real packets replayed and forwarded by four processes, a leak and a reversed lock order found, a report
 	$(BIN)/workloads demo
 
 test: core-test py-test ## run every test: the C core under sanitizers, then pytest

@@ -29,14 +29,18 @@ class Told(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Where blocking is in order: patterns of the file and of the function that calls, as in a shell."""
+    """Where blocking is in order: patterns of the file and of the function that calls, as in a shell.
+
+    A pattern of the file may be of the whole path, or of its end from the beginning of a name on.
+    """
 
     file: str
     function: str = "*"
 
     def covers(self, file: str, function: str) -> bool:
         """Whether this caller is meant."""
-        return fnmatch.fnmatch(file, self.file) and fnmatch.fnmatch(function, self.function)
+        there = fnmatch.fnmatch(file, self.file) or fnmatch.fnmatch(file, f"*/{self.file}")
+        return there and fnmatch.fnmatch(function, self.function)
 
 
 def parse_allowed(text: str) -> tuple[Allowed, ...]:

@@ -193,7 +193,7 @@ def arm(
 
     Whoever attaches from now on arms itself; processes that are attached already, call this too. The shared tables are
     made by the first call, whose sizes count (0: 1024 classes, 24576 edges, 16384 stacks, 8192 frames, 512 reports, 512
-    threads, 256 processes: about 15 MiB).
+    threads, 256 processes: about 12 MB).
 
     Parameters: output: is given the text of each new report of this process, None: nothing is printed;
     nosleepwithlocks: sets sysctl debug.nosleepwithlocks; None: to 1 if this call made the tables, else left alone.

@@ -236,18 +236,31 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     started: str
 
 
+class LocksResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The act of the demo that is about locks. rip: under witness; reversal: what witness saw of the two processes.
+
+    page: where the lock-order page of both was written; ok: witness found what was planted, and nothing else.
+    """
+
+    rip: RunResult
+    reversal: WatchRecord
+    page: str
+    ok: bool
+
+
 class DemoResult(msgspec.Struct, frozen=True, kw_only=True):
     """The object that `workloads demo --json` prints: a result of each act."""
 
     replay: RunResult
     forward: RunResult
     leak: RunResult
+    locks: LocksResult
     ok: bool
 
     @property
-    def acts(self) -> tuple[RunResult, RunResult, RunResult]:
-        """The runs, in the order in which they were shown."""
-        return self.replay, self.forward, self.leak
+    def runs(self) -> tuple[RunResult, ...]:
+        """The runs of workloads, in the order in which they were shown."""
+        return self.replay, self.forward, self.leak, self.locks.rip
 
 
 def encode_line(record: Any) -> bytes:

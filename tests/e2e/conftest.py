@@ -8,9 +8,12 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's browser. Its own sandbox needs rights that containers do not give."""
+    """The system's browser. Its own sandbox needs rights that containers do not give.
+
+    Its driver runs an event loop in this thread, in which others cannot: so it ends with the module.
+    """
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         missing = "there is no chromium on this machine: install Debian's chromium"

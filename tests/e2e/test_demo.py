@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -54,9 +55,9 @@ def rows(text: str, head: str) -> list[list[str]]:
 
 def test_the_demo_is_clean(ended: Demo) -> None:
     assert (ended.code, ended.err, ended.left) == (0, "", [])
-    # Of the replay, of forwarding, and of the server whose leak was found and freed.
-    assert len(re.findall(r"^check: clean; .* leaked items: 0$", ended.out, re.MULTILINE)) == 3
-    assert len(re.findall(r"^Clean: [\d,]+ items verified, no violation, nothing leaked", ended.out, re.MULTILINE)) == 3
+    # Of the replay, of forwarding, of the server whose leak was found and freed, and of the routing daemon.
+    assert len(re.findall(r"^check: clean; .* leaked items: 0$", ended.out, re.MULTILINE)) == 4
+    assert len(re.findall(r"^Clean: [\d,]+ items verified, no violation, nothing leaked", ended.out, re.MULTILINE)) == 4
 
 
 def test_the_zones_are_shown_as_vmstat_does_and_nothing_is_used(ended: Demo) -> None:
@@ -120,7 +121,7 @@ def test_the_capture_is_forwarded_as_mbufs_up_to_the_table_of_netstat(ended: Dem
 
 
 def test_the_planted_leak_is_attributed_to_the_process_and_the_line(ended: Demo) -> None:
-    act = ended.out[ended.out.index("\nnfsleak: ") :]
+    act = ended.out[ended.out.index("\nnfsleak: ") : ended.out.index("\nrip: ")]
     groups = rows(act, "OLDEST COUNT BYTES HOLDER ZONE SITE")
     assert [row[8] for row in groups] == ["nfs_reply", "mbuf_packet"]
     assert len({tuple(row[3:8]) for row in groups}) == 1, "one process holds both"
@@ -133,11 +134,70 @@ def test_the_planted_leak_is_attributed_to_the_process_and_the_line(ended: Demo)
         assert call in source[int(number) - 1]
 
 
+def backtraces(text: str) -> list[list[str]]:
+    """The stacks of a report, each the functions of its frames, the innermost first."""
+    stacks: list[list[str]] = []
+    for line in text.splitlines():
+        if frame := re.match(r"#(\d+) (\S+) at \S.*:\d+$", line):
+            if frame[1] == "0":
+                stacks.append([])
+            stacks[-1].append(frame[2])
+    return stacks
+
+
+def test_a_sleep_under_a_lock_is_told_with_the_lock_the_zone_and_both_stacks(ended: Demo) -> None:
+    act = ended.out[ended.out.index("\nrip: ") : ended.out.index("\nTwo processes take two mutexes")]
+    report = act[act.index('malloc(M_WAITOK) of "mbuf", forcing M_NOWAIT') : act.index("\nwitness: ")]
+    assert re.search(
+        r"^exclusive sleep mutex rip \(rip\) r = 0 \(0x\w+\) locked @ \S*rip\.py:\d+$", report, re.MULTILINE
+    )
+    held, asking = backtraces(report)
+    assert (held[0], asking[:2]) == ("Rip.run", ["Rip._encapsulate", "Rip.run"])
+    assert re.search(r"^happened, \d+ times: forced M_NOWAIT \d+ times, reported \d+ times$", report, re.MULTILINE)
+    ways = rows(act, "FIGURE MAY SLEEP NOSLEEPWITHLOCKS")
+    failed = next(row for row in ways if row[0] == "m_prepend")
+    assert (failed[-2], int(failed[-1].replace(",", "")) > 0) == ("0", True)
+    assert "1 finding intended" in act
+
+
+def test_a_reversal_between_two_processes_is_told_with_both_stacks_and_both_pids(ended: Demo) -> None:
+    act = ended.out[ended.out.index("\nTwo processes take two mutexes") :]
+    assert re.search(
+        r"^lock order reversal:\n 1st 0x\w+ ledger \(ledger, sleep mutex\) @ \S+bank\.py:\d+\n"
+        r" 2nd 0x\w+ accounts \(accounts, sleep mutex\) @ \S+bank\.py:\d+\n"
+        r"lock order accounts -> ledger established at:\n",
+        act,
+        re.MULTILINE,
+    )
+    assert [stack[0] for stack in backtraces(act)] == ["transfer", "close_day"]
+    pids = re.findall(r"^by bank\.py \(pid (\d+), ", act, re.MULTILINE)
+    assert len(set(pids)) == 2
+    one, other = sorted(pids, key=int)
+    assert f"Found: ledger -> accounts -> ledger, between process {one} and process {other}" in act
+    assert "; 1 reversal, 0 kinds of sleeping under a lock, 0 misuses\n" in act
+
+
+def test_the_lock_order_page_is_named_and_has_what_both_found(ended: Demo) -> None:
+    assert ended.out.splitlines()[-2] == "lock order: out/lock-order.html"
+    page = (ended.directory / "out" / "lock-order.html").read_text()
+    data = json.loads(page.partition('<script type="application/json" id="data">')[2].partition("</script>")[0])
+    assert [finding["rule"] for finding in data["findings"]] == ["lock-order-reversal", "sleep-under-lock"]
+    names = [record["name"] for record in data["classes"]]
+    assert {"rip", "accounts", "ledger", "keg", "page"} <= set(names)
+    reversed_links = data["findings"][0]["links"]
+    assert {(names[data["links"][link]["a"]], names[data["links"][link]["b"]]) for link in reversed_links} == {
+        ("accounts", "ledger"),
+        ("ledger", "accounts"),
+    }
+
+
 def test_the_last_line_names_the_page(ended: Demo) -> None:
     assert ended.out.splitlines()[-1] == "report: out/report.html"
     page = (ended.directory / "out" / "report.html").read_text()
     assert page.count("<svg") >= 5
     assert page.index("<h2>Recovery</h2>") < page.index("<h2>Forward</h2>") < page.index("<h2>Leak</h2>")
+    assert page.index("<h2>Leak</h2>") < page.index("<h2>Locks</h2>")
+    assert "ledger -&gt; accounts -&gt; ledger, between process" in page
     assert "out of packet secondary zone in use" in page
     assert page.count("NfsLeak._serve_from_mbufs") == 1
     assert "frame.2048" in page

@@ -65,8 +65,8 @@ def dump(arena: Arena, tmp_path: Path) -> Path:
     with labour(arena.name, 1):
         pass
     arena.reap()
-    if arena.mutex("ledger").died:
-        arena.mutex("ledger").repaired()
+    with arena.mutex("ledger").repairing(lambda death: None):  # it may have been killed in the middle
+        pass
     file = tmp_path / "arena.dump"
     with labour(arena.name, 2):
         made = shmalloc("dump", arena.name, file)

@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, expect
 
-from lockgraphs import bank, large
+from lockgraphs import bank, large, of_pairs
 from witness.analysis.findings import analyse
-from witness.record import Graph
+from witness.record import VERSION, Graph
 from witness.report.page import lock_order_page
 from witness.report.verdict import Verdict
 
@@ -131,7 +131,7 @@ def test_a_large_graph_shows_findings_first_and_the_rest_by_filter(page: Page, f
     expect(page.locator(".edge.chosen")).to_have_count(2)
     expect(page.locator("#detail ol.stack")).to_have_count(4)
     page.locator("#by-class").fill("lock0777")
-    expect(page.locator("#shown")).to_contain_text("1 classes match")
+    expect(page.locator("#shown")).to_contain_text("1 class matches")
     expect(page.locator('.node[aria-label*="lock0777"]')).to_have_count(1)
     page.locator("#by-class").fill("")
     page.locator("#view").select_option("all")
@@ -148,3 +148,69 @@ def test_hostile_names_stay_text(page: Page, tmp_path: Path) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#chosen")).to_have_text(name)
     expect(page.locator("img")).to_have_count(0)
+
+
+def test_boxes_keep_their_distance_and_no_arrow_of_a_finding_runs_through_one(page: Page, tmp_path: Path) -> None:
+    page.goto(write(tmp_path / "sixty.html", large(60, 140, 3, seed=5)).as_uri())
+    page.locator("#view").select_option("all")
+    expect(page.locator(".node")).to_have_count(60)
+    expect(page.locator(".edge.feared")).to_have_count(6)
+    boxes = page.locator(".node rect").evaluate_all(
+        "all => all.map(e => [e.x.baseVal.value, e.y.baseVal.value, e.width.baseVal.value, e.height.baseVal.value])"
+    )
+    for number, (x, y, width, height) in enumerate(boxes):
+        for left, top, wide, high in boxes[:number]:
+            assert x + width < left or left + wide < x or y + height < top or top + high < y
+    points = page.locator(".edge.feared .hit").evaluate_all(
+        """all => all.map(e => Array.from({length: 401}, (_, n) => {
+            const point = e.getPointAtLength(e.getTotalLength() * n / 400);
+            return [point.x, point.y];
+        }))"""
+    )
+    for line in points:
+        inside = [
+            (x, y)
+            for x, y in line[8:-8]  # the ends touch their own boxes
+            for left, top, wide, high in boxes
+            if left < x < left + wide and top < y < top + high
+        ]
+        assert inside == []
+
+
+def test_names_can_be_read_without_zooming(page: Page, files: dict[str, Path]) -> None:
+    page.goto(files["large"].as_uri())
+    scale = page.locator("#graph").evaluate("e => e.getScreenCTM().a")
+    assert scale * 12 >= 9, "12 px is the size of the names"
+
+
+def test_the_focus_stays_where_it_was_when_escape_clears(page: Page, files: dict[str, Path]) -> None:
+    page.goto(files["bank"].as_uri())
+    page.locator(edge(page, "ledger then vault")).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".node.chosen")).to_have_count(2)
+    page.keyboard.press("Escape")
+    expect(page.locator(".chosen")).to_have_count(0)
+    expect(page.locator(edge(page, "ledger then vault"))).to_be_focused()
+
+
+def test_a_finding_without_an_order_marks_its_class(page: Page, files: dict[str, Path]) -> None:
+    page.goto(files["bank"].as_uri())
+    page.locator("#findings button", has_text="time.sleep").click()
+    expect(page.locator(".node.chosen text")).to_have_text("ledger")
+    expect(page.locator(".edge.chosen")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("graph", "said"),
+    [
+        (Graph(VERSION, "idle.py"), "No lock was taken: there is nothing to draw."),
+        (of_pairs({}, 2), "All: 2 classes, 0 orders. No lock was taken while another was held."),
+        (of_pairs({(1, 2): 1}, 2), "All: 2 classes, 1 order."),
+    ],
+)
+def test_what_is_empty_says_so(page: Page, tmp_path: Path, graph: Graph, said: str) -> None:
+    page.goto(write(tmp_path / "empty.html", graph).as_uri())
+    expect(page.locator("#shown")).to_have_text(said)
+    expect(page.locator("#findings")).to_have_text("Nothing was found.")
+    expect(page.locator(".lead")).to_contain_text("Nothing new found.")
+    expect(page.locator("details.order")).to_have_count(1 if graph.classes else 0)

@@ -175,6 +175,10 @@ def test_stat_shows_contention_and_sorts(record: Path) -> None:
     ]
 
 
+def test_stat_without_contention_says_that_nobody_waited(clean: Path) -> None:
+    assert "no lock was found taken by another: nobody had to wait" in run("stat", clean, "--contended").stdout
+
+
 def test_diff_tells_new_gone_and_known(record: Path, tmp_path: Path) -> None:
     fewer = tmp_path / "fewer.json"
     write_graph(fewer, replace(bank(), misuses=()))
@@ -184,6 +188,20 @@ def test_diff_tells_new_gone_and_known(record: Path, tmp_path: Path) -> None:
     assert forth.stdout.endswith("1 new, 0 gone, 7 known\n")
     assert back.stdout.startswith('gone: "vault": released without being held\n')
     assert len(json.loads(run("diff", fewer, record, "--json").stdout)["new"]) == 1
+
+
+def test_diff_reads_a_committed_baseline_and_fails_on_what_is_new(record: Path, tmp_path: Path) -> None:
+    baseline = tmp_path / "baseline.json"
+    assert run("report", record, "--write-baseline", baseline).returncode == 1
+    committed = Path(__file__).parents[1] / "unit" / "witness" / "analysis" / "bank-baseline.json"
+    assert baseline.read_bytes() == committed.read_bytes()
+    same = run("diff", committed, record)
+    assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "0 new, 0 gone, 8 known")
+    fewer = tmp_path / "fewer.json"
+    fewer.write_text("".join(line for line in committed.read_text().splitlines(True) if '"recursion|' not in line))
+    more = run("diff", fewer, record)
+    assert (more.returncode, more.stdout.splitlines()[-1]) == (1, "1 new, 0 gone, 7 known")
+    assert "recursed on non-recursive lock (sleep mutex) cache @ bank.py:" in more.stdout
 
 
 def test_a_report_of_a_thousand_classes_is_made_in_seconds(tmp_path: Path) -> None:

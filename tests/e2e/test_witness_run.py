@@ -166,4 +166,6 @@ def test_calls_that_block_under_a_lock_are_told_unless_their_caller_may(tmp_path
     assert seen("--blocking") == everything
     assert seen("--blocking", "--allow", "*/sleeper.py:nap") == everything - {"time.sleep"}
     assert seen("--blocking", "--allow", "*/sleeper.py") == set()
+    assert seen("--blocking", "--allow", "sleeper.py") == set()
+    assert seen("--blocking", "--allow", "leeper.py") == everything
     assert seen() == set()

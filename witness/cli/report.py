@@ -20,6 +20,7 @@ from witness.report.plain import as_plain
 from witness.report.sarif import as_sarif
 from witness.report.text import finding_lines
 from witness.report.verdict import Verdict
+from witness.report.words import counted
 
 __all__ = ["report"]
 
@@ -97,8 +98,9 @@ def _summary(verdict: Verdict) -> str:
     graph = verdict.analysis.graph
     unlikely = sum(finding.level == "unlikely" for finding in verdict.new)
     new = f"{len(verdict.new)} new" + (f" ({unlikely} of them unlikely)" if unlikely else "")
-    more = f"; {verdict.analysis.left_out} more cycles are not told" if verdict.analysis.left_out else ""
+    more = f"; more cycles that are not told: {verdict.analysis.left_out}" if verdict.analysis.left_out else ""
     return (
-        f"{len(graph.classes)} lock classes, {len(graph.edges)} orders, {len(graph.processes)} processes: {new}, "
+        f"{counted(len(graph.classes), 'lock class', 'lock classes')}, {counted(len(graph.edges), 'order')}, "
+        f"{counted(len(graph.processes), 'process', 'processes')}: {new}, "
         f"{len(verdict.known)} known, {len(verdict.suppressed)} suppressed, {len(verdict.gone)} gone{more}"
     )

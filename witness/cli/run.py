@@ -15,6 +15,7 @@ from witness.record import write_graph
 from witness.report.plain import as_plain
 from witness.report.text import finding_lines
 from witness.report.verdict import Verdict
+from witness.report.words import counted
 from witness.run.tree import run_watched
 
 __all__ = ["run"]
@@ -60,7 +61,8 @@ def run(
     for finding in verdict.new:
         sys.stderr.writelines(f"{printable(line)}\n" for line in [*finding_lines(finding, analysis.order), ""])
     complain(
-        f"{len(graph.classes)} lock classes, {len(graph.edges)} orders, {len(graph.processes)} processes: "
+        f"{counted(len(graph.classes), 'lock class', 'lock classes')}, {counted(len(graph.edges), 'order')}, "
+        f"{counted(len(graph.processes), 'process', 'processes')}: "
         f"{len(verdict.new)} found"
     )
     if graph.off_reason is not None:

@@ -79,7 +79,8 @@ def _show(graph: Graph, *, sort: str, most: int | None, contended: bool, as_json
     if as_json:
         show_json([as_plain_stat(record) for record in records])
         return
-    show(lock_table(records), title=True)
+    waited = "no lock was found taken by another: nobody had to wait" if graph.classes else "no lock class was seen"
+    show(lock_table(records, empty=waited), title=True)
     if any(record.points or record.holders for record in records):
         say("")
         show(point_table(records), title=True)

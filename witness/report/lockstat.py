@@ -32,7 +32,7 @@ def lock_rows(graph: Graph, sort: str) -> list[LockClassRecord]:
     return sorted(graph.classes, key=lambda record: (*SORTS[sort](record), record.name, record.id))
 
 
-def lock_table(records: Iterable[LockClassRecord]) -> Table:
+def lock_table(records: Iterable[LockClassRecord], *, empty: str = "no lock class was seen") -> Table:
     """One row a class; times in microseconds, as lock_stat has them. Its bounces cannot be seen from here."""
     waits = ("contentions", "wait-min", "wait-max", "wait-total", "wait-avg")
     holds = ("acquisitions", "hold-min", "hold-max", "hold-total", "hold-avg")
@@ -41,7 +41,7 @@ def lock_table(records: Iterable[LockClassRecord]) -> Table:
         for record in records
     )
     columns = (Column("class name", number=False, give="cut"), *(Column(head) for head in (*waits, *holds)))
-    return Table("lock statistics (times in µs)", columns, rows, empty="no lock class was seen")
+    return Table("lock statistics (times in µs)", columns, rows, empty=empty)
 
 
 def _times(span: Span) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from witness.analysis.neighbourhood import neighbourhood
 from witness.record import Side
 from witness.report.text import finding_lines, order_lines
 from witness.report.verdict import Verdict
-from witness.report.words import at, class_words, taken_as, who
+from witness.report.words import at, class_words, counted, taken_as, who
 
 __all__ = ["lock_order_page"]
 
@@ -34,17 +34,24 @@ def lock_order_page(verdict: Verdict) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["printable"] = printable
     template = environment.from_string(_part("page.html.j2"))
-    counted = [finding for finding in verdict.new if finding.level != "unlikely"]
+    feared = [finding for finding in verdict.new if finding.level != "unlikely"]
     graph = verdict.analysis.graph
     # "<" is written as an escape: then no name can close the element or open a comment in it.
     data = json.dumps(_Data(verdict).values(), separators=(",", ":")).replace("<", "\\u003c")
     return template.render(
         title=f"Lock order of {graph.program}",
-        lead=f"{len(graph.classes)} lock classes, {len(verdict.analysis.order.links)} orders, "
-        f"{len(graph.processes)} processes. " + (f"{len(counted)} new findings." if counted else "Nothing new found."),
-        good=not counted,
+        lead=", ".join(
+            (
+                counted(len(graph.classes), "lock class", "lock classes"),
+                counted(len(verdict.analysis.order.links), "order"),
+                counted(len(graph.processes), "process", "processes"),
+            )
+        )
+        + ". "
+        + (counted(len(feared), "new finding") + "." if feared else "Nothing new found."),
+        good=not feared,
         off_reason=graph.off_reason,
-        order_text="\n".join(order_lines(verdict.analysis)),
+        order_text="\n".join(order_lines(verdict.analysis)) if graph.classes else None,
         style=Markup(_part("page.css")),
         script=Markup("\n".join(_part(name) for name in ("layout.js", "page.js"))),
         data=Markup(data),

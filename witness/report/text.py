@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from witness.analysis.findings import Analysis, Finding
 from witness.analysis.ordergraph import OrderGraph
 from witness.record import Misuse, Reversal, Side, Sleep, Stack
-from witness.report.words import at, class_words, pointer, taken_as, where, who
+from witness.report.words import at, class_words, counted, pointer, taken_as, where, who
 
 __all__ = ["finding_lines", "order_lines"]
 
@@ -137,7 +137,8 @@ def order_lines(analysis: Analysis) -> Iterator[str]:
         first, second = order.names((link.first, link.second))
         back = " -> ".join((*order.names(order.shortest_cycle(link.first, link.second)[1:]), first))
         kind = "refused" if link.attempted else "seen"
-        yield f"#   {first} -> {second} @ {where(link.sides[1])} ({kind}, {link.count} times), against {back}"
+        seen = f"{kind}, {counted(link.count, 'time')}"
+        yield f"#   {first} -> {second} @ {where(link.sides[1])} ({seen}), against {back}"
     yield "LOCK_ORDER = ("
     for name in order.names(analysis.canonical.classes):
         yield f"    {_quoted(name)},"

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from workloads.cli.acts import locks
 from workloads.cli.outcome import carry_out, leave, save_page, show_act, show_json, show_result
 from workloads.cli.run import CPUS_MOST
 from workloads.records import DemoResult, Settings
 from workloads.report.demo_page import demo_page
 
 PAGE = Path("out/report.html")
+LOCK_PAGE = "lock-order.html"
 FORWARD = "The same frames, forwarded as mbufs: prepended, pulled up, split, and freed by another process"
 LEAK = "A server that does not free some of its replies: which process, and which line?"
 
@@ -35,8 +37,9 @@ def demo(
     Each process takes in frames, hands every one to another process, and verifies and frees those it receives: no frame
     is freed where it was allocated. In the middle of the run one of them is killed with SIGKILL: the others go on, what
     it held is recovered, and a new process takes its place. Then the same frames are forwarded as mbufs for a third of
-    that time, up to the table of netstat -m; and for a sixth of it one process leaks, until `who` names it and its
-    line. Exit status 1 when anything else was found.
+    that time, up to the table of netstat -m; for a sixth of it one process leaks, until `who` names it and its line;
+    and witness tells of a lock held where memory may be waited for, and of two processes that take two locks in
+    opposite order. The lock-order page is written beside the report. Exit status 1 when anything else was found.
     """
     replay = carry_out(Settings(workload="packets", cpus=cpus, seconds=seconds, seed=seed, pcap=pcap, kills=kills))
     if not as_json:
@@ -47,11 +50,14 @@ def demo(
     leak = carry_out(Settings(workload="nfsleak", cpus=cpus, seconds=act_s(seconds, 6), seed=seed))
     if not as_json:
         show_act(leak, LEAK, netstat=False)
-    demo = DemoResult(replay=replay, forward=forward, leak=leak, ok=replay.ok and forward.ok and leak.ok)
+    held = locks.perform(act_s(seconds, 6), seed, html.with_name(LOCK_PAGE), quiet=as_json)
+    ok = replay.ok and forward.ok and leak.ok and held.ok
+    demo = DemoResult(replay=replay, forward=forward, leak=leak, locks=held, ok=ok)
     save_page(demo_page(demo), html)
     if as_json:
         show_json(demo)
     else:
+        typer.echo(f"lock order: {held.page}")
         typer.echo(f"report: {html}")
     leave(demo)
 

@@ -1,4 +1,4 @@
-"""The page of the demo: the replay with its deaths first, then forwarding, then the leak that was found.
+"""The page of the demo: the replay with its deaths first, then forwarding, the leak that was found, and the locks.
 
 Owns the order of the acts. What a run looks like is run_page.py's.
 """
@@ -8,15 +8,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shmalloc.report.page import Section, render_page
-from workloads.records import DemoResult, RunResult
+from workloads.records import DemoResult, LocksResult, RunResult, WatchRecord
 from workloads.report.run_page import facts_section, mbuf_sections, run_sections, throughput
-from workloads.report.tables import verdict
+from workloads.report.tables import reversal_verdict, verdict, watch_table, watch_text
 
 _FORWARD = (
     "The same capture through mbufs: received into clusters, a header prepended, pulled up, split, both pieces queued "
     "to another process, joined, verified byte by byte and freed there."
 )
 _LEAK = "One process never frees every hundredth reply. A traced arena tells which process, and from which line."
+_LOCKS = (
+    "A routing daemon asks for memory with M_WAITOK while it holds a lock; half of the time witness forces M_NOWAIT, "
+    "and the failure path goes on."
+)
 
 
 def demo_page(demo: DemoResult) -> str:
@@ -25,9 +29,12 @@ def demo_page(demo: DemoResult) -> str:
         *run_sections(demo.replay),
         *_act("Forward", _FORWARD, demo.forward),
         *_act("Leak", _LEAK, demo.leak),
+        *_locks(demo.locks),
     ]
-    bad = [run for run in demo.acts if not run.ok]
-    lead = verdict(bad[0] if bad else demo.replay)
+    bad = [verdict(run) for run in demo.runs if not run.ok]
+    if not demo.locks.ok:
+        bad.append(reversal_verdict(demo.locks.reversal))
+    lead = bad[0] if bad else verdict(demo.replay)
     return render_page(f"shmalloc: demo on {demo.replay.cpus} processes", sections, lead=lead, good=demo.ok)
 
 
@@ -38,3 +45,20 @@ def _act(name: str, note: str, result: RunResult) -> list[Section]:
         *(replace(section, heading=f"{name}: {section.heading}") for section in throughput(result)),
         *(replace(section, heading=f"{name}: {section.heading}") for section in mbuf_sections(result)),
     ]
+
+
+def _locks(locks: LocksResult) -> list[Section]:
+    watched = [] if locks.rip.witness is None else [_watched("Locks: M_WAITOK under a lock", locks.rip.witness)]
+    return [
+        *_act("Locks", _LOCKS, locks.rip),
+        *watched,
+        _watched("Locks: a reversal between two processes", locks.reversal, reversal_verdict(locks.reversal)),
+    ]
+
+
+def _watched(heading: str, record: WatchRecord, note: str = "") -> Section:
+    return Section(
+        heading,
+        note=f"{note} {watch_text(record)}. The lock-order page beside this one has stacks and graph.".lstrip(),
+        table=watch_table(record),
+    )

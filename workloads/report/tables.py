@@ -133,6 +133,15 @@ def watch_text(record: WatchRecord) -> str:
     )
 
 
+def reversal_verdict(record: WatchRecord) -> str:
+    """What witness says of the two processes that reverse an order, in one sentence."""
+    for finding in record.findings:
+        if finding.rule == "lock-order-reversal" and len(finding.processes) == 2:
+            one, other = sorted(finding.processes)
+            return f"Found: {finding.title}, between process {one} and process {other}; neither had to wait for it."
+    return "Not found: the two processes took their locks in opposite order, and witness did not tell of it."
+
+
 def watch_table(record: WatchRecord) -> Table:
     """One row a finding of witness."""
     columns = (

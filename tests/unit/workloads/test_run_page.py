@@ -8,14 +8,24 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
+from lockgraphs import bank
 from shmalloc.stats import MbufStatistics, MbufUse
 from shmalloc.who import Holding
 from workloads.histogram import BINS
-from workloads.records import DeathRecord, DemoResult, RecoveryRecord, RunResult, decode_result, encode_result
+from workloads.records import (
+    DeathRecord,
+    DemoResult,
+    LocksResult,
+    RecoveryRecord,
+    RunResult,
+    decode_result,
+    encode_result,
+)
 from workloads.report.demo_page import demo_page
 from workloads.report.histogram_figure import duration_text, histogram_figure, round_durations
 from workloads.report.run_page import rates, run_page
 from workloads.report.tables import ways_table
+from workloads.watching import watch_record
 
 from .conftest import figures
 
@@ -195,19 +205,37 @@ def test_a_run_without_mbufs_has_no_section_about_them(result: RunResult) -> Non
         assert f"<h2>{heading}</h2>" not in page
 
 
+def locks(rip: RunResult, *, told: bool = True) -> LocksResult:
+    """The act of the locks: the bank's record, whose one reversal between processes is the first finding, or none."""
+    graph = bank()
+    if not told:
+        graph = msgspec.structs.replace(graph, reversals=())
+    return LocksResult(rip=rip, reversal=watch_record(graph), page="out/lock-order.html", ok=told)
+
+
 def test_the_page_of_the_demo_leads_with_the_first_act_that_is_not_clean(leaky: RunResult, result: RunResult) -> None:
     clean = msgspec.structs.replace(result, ok=True, violations=[], leaked_items=0, findings=[])
-    demo = DemoResult(replay=clean, forward=clean, leak=leaky, ok=False)
+    demo = DemoResult(replay=clean, forward=clean, leak=leaky, locks=locks(clean), ok=False)
     page = demo_page(demo)
     reader = read(page)
     assert (reader.open, reader.wrong) == ([], [])
     assert page.index("<h2>Run</h2>") < page.index("<h2>Forward</h2>") < page.index("<h2>Leak</h2>")
+    assert page.index("<h2>Leak</h2>") < page.index("<h2>Locks</h2>")
     assert page.index("Not clean: ") < page.index("<h2>Run</h2>")
     assert page.count("<h2>Leak: The planted leak</h2>") == 1
 
 
 def test_a_demo_and_a_run_with_mbufs_survive_json(leaky: RunResult) -> None:
     assert decode_result(encode_result(leaky).encode()) == leaky
-    demo = DemoResult(replay=leaky, forward=leaky, leak=leaky, ok=False)
+    demo = DemoResult(replay=leaky, forward=leaky, leak=leaky, locks=locks(leaky), ok=False)
     assert msgspec.json.decode(encode_result(demo), type=DemoResult) == demo
-    assert demo.acts == (leaky, leaky, leaky)
+    assert demo.runs == (leaky, leaky, leaky, leaky)
+
+
+def test_a_demo_whose_reversal_was_not_told_leads_with_that(result: RunResult) -> None:
+    clean = msgspec.structs.replace(result, ok=True, violations=[], leaked_items=0, findings=[])
+    told = DemoResult(replay=clean, forward=clean, leak=clean, locks=locks(clean), ok=True)
+    assert "Not found: " not in demo_page(told)
+    untold = msgspec.structs.replace(told, ok=False, locks=locks(clean, told=False))
+    page = demo_page(untold)
+    assert page.index("Not found: the two processes took their locks in opposite order") < page.index("<h2>Run</h2>")

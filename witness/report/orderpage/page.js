@@ -5,7 +5,7 @@
   const { classes, links, findings, sides, frames } = data;
   const by = id => document.getElementById(id);
   const svg = by("graph");
-  const state = { text: "", pid: "", view: "near", finding: null, link: null, zoom: 1 };
+  const state = { text: "", pid: "", view: "near", finding: null, link: null, one: null, zoom: 1 };
 
   const make = (tag, attributes = {}, ...inside) => {
     const element = document.createElement(tag);
@@ -75,24 +75,30 @@
     }
     drawn.sort((p, q) => onLink.has(p) - onLink.has(q) || links[p].a - links[q].a || links[p].b - links[q].b);
     const nodes = [...set].sort((p, q) => p - q).map(id => ({ id, width: Math.max(64, label(id).length * 7 + 22) }));
-    const { boxes, width, height } = layOut(nodes, drawn.map(number => links[number]));
-    svg.replaceChildren(...drawn.map(number => edge(number, boxes)), ...nodes.map(node => box(node, boxes.get(node.id))));
+    const led = drawn.map(number => ({ ...links[number], marked: onLink.has(number) }));
+    const { boxes, arrows, width, height } = layOut(nodes, led, Math.max(420, by("scroll").clientWidth * 0.8));
+    const focused = svg.contains(document.activeElement) ? { ...document.activeElement.dataset } : {};
+    svg.replaceChildren(...drawn.map((number, at) => edge(number, arrows[at])), ...nodes.map(node => box(node, boxes.get(node.id))));
+    for (const [name, value] of Object.entries(focused)) svg.querySelector(`[data-${name}="${value}"]`)?.focus();
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     state.size = { width, height };
     resize();
     const whole = classes.length === set.size && links.length === drawn.length;
-    by("shown").textContent = !set.size ? (state.text ? `No class is called “${state.text}”.` : "No order of this process is drawn.")
-      : whole ? `All ${classes.length} classes and ${links.length} orders.`
-      : `${set.size} of ${classes.length} classes, ${drawn.length} of ${links.length} orders`
-        + (found !== undefined ? `; ${found} classes match` : "") + ". Filter by class to see others.";
+    by("shown").textContent = !classes.length ? "No lock was taken: there is nothing to draw."
+      : !set.size ? (state.text ? `No class is called “${state.text}”.` : "No order of this process is drawn.")
+      : whole ? `All: ${counted(classes.length, "class", "classes")}, ${counted(links.length, "order", "orders")}.`
+        + (links.length ? "" : " No lock was taken while another was held.")
+      : `${set.size} of ${counted(classes.length, "class", "classes")}, ${drawn.length} of ${counted(links.length, "order", "orders")}`
+        + (found !== undefined ? `; ${found} ${found === 1 ? "class matches" : "classes match"}` : "") + ". Filter by class to see others.";
     mark();
   }
+  const counted = (count, one, several) => `${count} ${count === 1 ? one : several}`;
   const label = id => classes[id].name.length > 30 ? classes[id].name.slice(0, 14) + "…" + classes[id].name.slice(-15) : classes[id].name;
 
-  function edge(number, boxes) {
-    const link = links[number], { path, head } = curve(boxes.get(link.a), boxes.get(link.b));
+  function edge(number, { path, head }) {
+    const link = links[number];
     const finding = onLink.has(number) ? `, part of a finding: ${findings[onLink.get(number)].level}` : "";
-    const words = `${classes[link.a].name} then ${classes[link.b].name}, ${link.n} times${link.refused ? ", refused" : ""}${finding}`;
+    const words = `${classes[link.a].name} then ${classes[link.b].name}, ${counted(link.n, "time", "times")}${link.refused ? ", refused" : ""}${finding}`;
     return draw("g", { class: "edge" + dress(number), tabindex: 0, role: "button", "aria-label": words, "data-link": number },
       draw("title", {}, words), draw("path", { d: path }), draw("polygon", { points: head }), draw("path", { d: path, class: "hit" }));
   }
@@ -106,13 +112,16 @@
   }
   function resize() {
     const room = by("scroll").clientWidth - 4;
-    const fit = Math.min(1, Math.max(0.6, room / state.size.width));
+    const fit = Math.min(1, Math.max(0.75, room / state.size.width));
     svg.setAttribute("width", Math.round(state.size.width * fit * state.zoom));
     svg.setAttribute("height", Math.round(state.size.height * fit * state.zoom));
   }
   function mark() {
-    for (const one of svg.querySelectorAll(".edge.chosen")) one.classList.remove("chosen");
-    const chosen = state.link !== null ? [state.link] : state.finding !== null ? findings[state.finding].links : [];
+    for (const one of svg.querySelectorAll(".chosen")) one.classList.remove("chosen");
+    const ends = state.link !== null ? [links[state.link].a, links[state.link].b]
+      : state.one !== null ? [state.one] : state.finding !== null ? findings[state.finding].classes : [];
+    for (const one of ends) svg.querySelector(`[data-class="${one}"]`)?.classList.add("chosen");
+    const chosen = state.one !== null ? [] : state.link !== null ? [state.link] : state.finding !== null ? findings[state.finding].links : [];
     for (const number of chosen) svg.querySelector(`[data-link="${number}"]`)?.classList.add("chosen");
     for (const button of by("findings").querySelectorAll("button"))
       button.setAttribute("aria-pressed", String(Number(button.dataset.finding) === state.finding));
@@ -134,12 +143,13 @@
   }
   function showLink(number) {
     state.link = number;
+    state.one = null;
     const link = links[number], told = onLink.has(number) ? findings[onLink.get(number)] : null;
     const others = told ? told.links.filter(other => other !== number) : [];
     by("detail").replaceChildren(
       make("h3", { id: "chosen" }, `${classes[link.a].name} → ${classes[link.b].name}`),
       ...(told ? [make("p", { class: "badge " + told.level }, `${told.level}: ${told.title}`)] : []),
-      facts([["seen", `${link.n} times`], ["order", link.refused ? "refused" : "established"], ["always under", link.gates.join(", ")]]),
+      facts([["seen", counted(link.n, "time", "times")], ["order", link.refused ? "refused" : "established"], ["always under", link.gates.join(", ")]]),
       ...stacksOf(link),
       ...others.flatMap(other => [
         make("h3", {}, `Against it: ${classes[links[other].a].name} → ${classes[links[other].b].name}`), ...stacksOf(links[other])]));
@@ -149,7 +159,7 @@
   function showFinding(number) {
     const finding = findings[number];
     state.finding = number;
-    state.link = null;
+    state.link = state.one = null;
     const cycle = finding.links.flatMap(link => [
       make("h3", {}, `${classes[links[link].a].name} → ${classes[links[link].b].name}`), ...stacksOf(links[link])]);
     const alone = finding.links.length ? [] : finding.sides.flatMap((side, at) => stackOf(side, at ? "and here" : "here"));
@@ -163,18 +173,19 @@
   }
   function showClass(id) {
     state.link = null;
+    state.one = id;
     const one = classes[id];
     const list = (title, numbers) => numbers.length ? [make("h3", {}, title), make("p", {}, numbers.map(name => classes[name].name).join(", "))] : [];
     by("detail").replaceChildren(
       make("h3", { id: "chosen" }, one.name),
-      facts([["kind", one.kind], ["made at", one.site], ["taken", `${one.acquires} times`], ["contended", `${one.contended} times`]]),
+      facts([["kind", one.kind], ["made at", one.site], ["taken", counted(one.acquires, "time", "times")], ["contended", counted(one.contended, "time", "times")]]),
       ...list("Taken under", near[id].filter(n => links[n].b === id).map(n => links[n].a)),
       ...list("Held around", near[id].filter(n => links[n].a === id).map(n => links[n].b)));
     mark();
   }
   const first = by("detail").firstElementChild;
   function clear() {
-    state.finding = state.link = null;
+    state.finding = state.link = state.one = null;
     by("detail").replaceChildren(first);
     show();
   }
@@ -215,7 +226,7 @@
       button.addEventListener("click", () => showFinding(number));
       return make("li", {}, button);
     }));
-    if (!told.length) by("findings").append(make("li", { class: "note" }, "none"));
+    if (!told.length) by("findings").append(make("li", { class: "note" }, findings.length ? "None with this process." : "Nothing was found."));
   }
   list();
   show();

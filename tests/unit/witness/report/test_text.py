@@ -104,7 +104,7 @@ def test_the_order_to_paste_is_a_python_tuple_with_the_broken_orders_named() -> 
     found: dict[str, tuple[str, ...]] = {}
     exec(text, found)
     assert found["LOCK_ORDER"] == ("accounts", "ledger", "vault", "cache", "audit")
-    assert "#   ledger -> accounts @ bank.py:22 (refused, 1 times), against accounts -> ledger" in text
+    assert "#   ledger -> accounts @ bank.py:22 (refused, 1 time), against accounts -> ledger" in text
 
 
 def test_names_with_quotes_and_newlines_stay_inside_their_strings() -> None:
