@@ -64,7 +64,8 @@ static inline uint32_t w_given_word(uint32_t class_id, uint64_t instance) {
     return (uint32_t)(h >> 32) | 1u;
 }
 static inline bool w_given_is(const struct w_thread_shm *t, const struct w_held_shm *d) {
-    return sm_load_acq(&t->t_given) == w_given_word(d->d_class, d->d_instance); /* pairs with w_given_elsewhere */
+    uint32_t word = sm_load_acq(&t->t_given); /* pairs with w_given_elsewhere */
+    return w_unlikely(word != 0) && word == w_given_word(sm_load_rlx(&d->d_class), sm_load_rlx(&d->d_instance));
 }
 
 static inline uint32_t w_held_count(const struct w_thread_shm *t) {
