@@ -440,7 +440,7 @@ cdef class Block:
         return self.need().b_header.w_crashes
 
     @property
-    def seconds_reached(self):
+    def reached_after_kill(self):
         """What a KILL_PAIR counted since its first kill: crash points and selected points."""
         return self.need().b_header.w_second
 
