@@ -65,8 +65,8 @@ void sm_format_place(struct sm_header_shm *h) {
         [SM_R_LOCKS] = SM_MAX_LOCKS * sizeof(struct sm_userlock_shm) + /* whole pages */
                        SM_MAX_LOCKS * cpus * sizeof(struct sm_userlock_hold_shm),
         [SM_R_CACHES] = cpus * zones * sizeof(struct sm_cache_shm),
-        [SM_R_TYPES] =
-            h->h_max_types * sizeof(struct sm_type_shm) + cpus * h->h_max_types * sizeof(struct sm_type_stat_shm),
+        [SM_R_TYPES] = page_up(h->h_max_types * sizeof(struct sm_type_shm)) + /* the CPUs' rows begin a page */
+                       cpus * h->h_max_types * sizeof(struct sm_type_stat_shm),
         [SM_R_EVENTS] = h->h_max_events * sizeof(struct sm_event_shm),
         [SM_R_SITES] = h->h_max_sites * sizeof(struct sm_site_shm),
         [SM_R_BUCKETS] = h->h_max_buckets * sizeof(struct sm_bucket_shm),
