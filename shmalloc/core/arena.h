@@ -5,6 +5,7 @@
 #ifndef SM_ARENA_H
 #define SM_ARENA_H
 
+#include <errno.h>
 #include <stdbool.h>
 
 #include "base/atomic.h"
@@ -174,6 +175,16 @@ static inline enum sm_err sm_fault(struct sm_arena *a, enum sm_fault_point p, co
         return sm_fault_armed(a, p, zone, bytes, flags);
     }
     return SM_OK;
+}
+
+/* The same in a callback's place: it refuses with ENOMEM. */
+static inline enum sm_err sm_fault_callback(struct sm_arena *a, enum sm_fault_point p, const char *zone, uint64_t bytes,
+                                            int flags) {
+    enum sm_err err = sm_fault(a, p, zone, bytes, flags);
+    if (sm_unlikely(err != SM_OK)) {
+        a->a_callback_errno = ENOMEM; /* else the last one that really refused would be told */
+    }
+    return err;
 }
 
 /* A place between two steps where a test may kill this process. */

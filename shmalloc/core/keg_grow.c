@@ -165,7 +165,7 @@ static void fini_down(struct sm_arena *a, const struct sm_slab_ref *s, uint32_t 
 static enum sm_err init_up(struct sm_arena *a, const struct sm_slab_ref *s, const struct sm_keg_init *ki) {
     uint32_t items = a->a_kegs[s->sr_keg].k_items;
     for (uint32_t i = 0; i < items; i++) {
-        enum sm_err err = sm_fault(a, SM_FP_INIT, ki->ki_zone, ki->ki_item_bytes, ki->ki_how);
+        enum sm_err err = sm_fault_callback(a, SM_FP_INIT, ki->ki_zone, ki->ki_item_bytes, ki->ki_how);
         if (err == SM_OK && ki->ki_init) {
             int rc = run_item(a, s, i, ki, ki->ki_init, ki->ki_init_ctx);
             if (rc != 0) {

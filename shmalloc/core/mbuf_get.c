@@ -66,18 +66,16 @@ enum sm_err sm_mb_held(const struct sm_mb *mb, const void *item, enum sm_mb_zone
 /* Through the zone and its ctor: every hook, limit and label. */
 static struct mbuf *get_slow(struct sm_mb *mb, enum sm_mb_zone which, int how, int type, uint32_t flags) {
     struct sm_mb_args args = {.ma_mb = mb, .ma_flags = flags, .ma_type = type};
-    struct sm_arena *a = mb->mb_arena;
     void *mem = NULL;
     if (flags & ~(M_COPYFLAGS & ~M_EXT) || type <= MT_NOTMBUF || type >= MT_NTYPES) {
         return sm_mb_fail(mb, SM_INVALID);
     }
+    mb->mb_err = SM_OK;
     enum sm_err err = sm_zone_alloc(mb->mb_zone[which], how, &args, -1, &mem);
-    if (err == SM_INIT_FAILED && which == SM_MBZ_PACKET) {
-        err = mb->mb_err == SM_NO_MEMORY ? SM_NO_MEMORY : SM_LIMIT; /* zone init left it there: no cluster */
+    if (err == SM_INIT_FAILED && which == SM_MBZ_PACKET && mb->mb_err != SM_OK) {
+        err = mb->mb_err; /* zone init left it there: why there is no cluster */
     } else if (err == SM_CTOR_FAILED && args.ma_err != SM_OK) {
         err = args.ma_err;
-    } else if (err == SM_CTOR_FAILED && a->a_callback_errno == 0) {
-        err = SM_NO_MEMORY;
     }
     return err == SM_OK ? mem : sm_mb_fail(mb, err);
 }

@@ -56,7 +56,7 @@ static enum sm_err init_raw(struct sm_zone *z, int flags, struct sm_entry *e, ui
     enum sm_err err = SM_OK;
     uint32_t i = 0;
     for (; i < *n; i++) {
-        err = sm_fault(z->z_arena, SM_FP_ZINIT, z->z_shm->z_name, z->z_item_bytes, flags);
+        err = sm_fault_callback(z->z_arena, SM_FP_ZINIT, z->z_shm->z_name, z->z_item_bytes, flags);
         if (err == SM_OK && z->z_fn[SM_CB_INIT]) {
             /* Only the first is waited for: the others fill a bucket. */
             int how = i == 0 ? flags : (flags & ~SM_M_WAITOK) | SM_M_NOWAIT;
@@ -310,7 +310,7 @@ enum sm_err sm_zone_construct(struct sm_zone *z, struct sm_entry e, int flags, v
         memset(mem, 0, z->z_item_bytes);
     }
     if (err == SM_OK) {
-        err = sm_fault(z->z_arena, SM_FP_CTOR, z->z_shm->z_name, z->z_item_bytes, flags);
+        err = sm_fault_callback(z->z_arena, SM_FP_CTOR, z->z_shm->z_name, z->z_item_bytes, flags);
     }
     if (err == SM_OK && z->z_fn[SM_CB_CTOR]) {
         int rc = sm_zone_run(z, SM_CB_CTOR, e.e_item, arg, flags);
