@@ -209,7 +209,7 @@ enum sm_err sm_zone_refill(struct sm_zone *z, int flags, uint32_t low, struct sm
 
 enum sm_err sm_zone_obtain(struct sm_zone *z, int flags, int64_t deadline_ns, uint32_t low, struct sm_entry *out) {
     struct sm_arena *a = z->z_arena;
-    bool told = false, drained = false;
+    bool told = false, drained = false, slept = false;
     for (;;) {
         struct sm_keg_init ki;
         uint64_t moved = 0;
@@ -260,10 +260,11 @@ enum sm_err sm_zone_obtain(struct sm_zone *z, int flags, int64_t deadline_ns, ui
             told = true;
             sm_zone_limit_reached(z);
         }
-        if (!(flags & SM_M_WAITOK)) {
-            return SM_LIMIT;
+        if (!(flags & SM_M_WAITOK) || (slept && sm_os_now_ns() >= deadline_ns)) {
+            return SM_LIMIT; /* room that others take each time it is made would keep us here for ever */
         }
         if ((err = sm_zone_sleep(z, flags, deadline_ns, low, out)) != SM_EMPTY) {
+        slept = true;
             return err;
         }
     }
