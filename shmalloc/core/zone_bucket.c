@@ -222,12 +222,8 @@ static void shelve_all(struct sm_zone *z, bool whole_keg) {
     }
 }
 
-enum sm_err sm_zone_drain_cpus(struct sm_zone *z, unsigned how, uint64_t *items) {
+static enum sm_err shelve_stopped(struct sm_zone *z, bool whole_keg) {
     struct sm_arena *a = z->z_arena;
-    bool whole_keg = (how & SM_DRAIN_KEG) != 0;
-    if (!(how & SM_DRAIN_FORCE) && cached_hint(z, whole_keg) == 0) {
-        return SM_OK;
-    }
     enum sm_err err = sm_quiesce_begin(a);
     if (err != SM_OK) {
         return err;
@@ -260,3 +256,17 @@ enum sm_err sm_zone_drain_hoarder(struct sm_zone *z, unsigned how, uint64_t *ite
     }
     return sm_zone_drain_cpus(hoarder, SM_DRAIN_ZONE | how, items);
 }
+    return err;
+}
+
+enum sm_err sm_zone_drain_cpus(struct sm_zone *z, unsigned how, uint64_t *items) {
+    struct sm_arena *a = z->z_arena;
+    bool whole_keg = (how & SM_DRAIN_KEG) != 0;
+    enum sm_err err;
+    int tries = 0;
+    if (!(how & SM_DRAIN_FORCE) && cached_hint(z, whole_keg) == 0) {
+        return SM_OK;
+    }
+    do {
+        err = shelve_stopped(z, whole_keg);
+    } while (sm_op_again(a, &err, &tries));

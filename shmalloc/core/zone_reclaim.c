@@ -106,6 +106,18 @@ static enum sm_err reclaim_id(struct sm_arena *a, uint32_t id, enum sm_reclaim h
     return err == SM_UNRESOLVED || err == SM_GONE ? SM_OK : err;
 }
 
+static enum sm_err punch(struct sm_arena *a, uint64_t *pages) {
+    enum sm_err err;
+    int tries = 0;
+    do {
+        if ((err = sm_op_enter(a, SM_OPWORD(SM_OP_SLOW, 0, 0))) == SM_OK) {
+            err = sm_page_punch(a, pages);
+            sm_op_leave(a);
+        }
+    } while (sm_op_again(a, &err, &tries));
+    return err;
+}
+
 enum sm_err sm_arena_reclaim(struct sm_arena *a, enum sm_reclaim how, uint64_t *pages) {
     enum sm_err err = SM_OK;
     uint32_t zones = sm_load_acq(&a->a_ctl->ctl_zones);
@@ -118,11 +130,7 @@ enum sm_err sm_arena_reclaim(struct sm_arena *a, enum sm_reclaim how, uint64_t *
             }
         }
     }
-    if (err == SM_OK && (err = sm_op_enter(a, SM_OPWORD(SM_OP_SLOW, 0, 0))) == SM_OK) {
-        err = sm_page_punch(a, pages);
-        sm_op_leave(a);
-    }
-    return err;
+    return err == SM_OK ? punch(a, pages) : err;
 }
 
 /* ---------------------------------------------------------------- farewell */
