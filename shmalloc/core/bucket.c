@@ -64,6 +64,9 @@ enum sm_err sm_bucket_destroy(struct sm_arena *a, sm_off_t bucket) {
         a->a_buckets[id].b_next = a->a_ctl->ctl_bucket_free;
         a->a_ctl->ctl_bucket_free = id + 1;
         sm_arena_unlock(a, &a->a_ctl->ctl_page, SM_LC_PAGE, 0);
+    } else if (err == SM_STALLED) {
+        sm_arena_spoil(&a->a_ctl->ctl_page); /* on no list, which is how rebuilding finds the free ones */
+        err = SM_OK;
     }
     return err;
 }

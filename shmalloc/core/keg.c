@@ -100,21 +100,44 @@ uint32_t sm_keg_take(struct sm_arena *a, uint32_t keg, uint64_t low, bool use_re
     return got;
 }
 
-enum sm_err sm_keg_give(struct sm_arena *a, uint32_t keg, struct sm_entry e, bool bump) {
-    struct sm_keg_shm *k = &a->a_kegs[keg];
-    struct sm_slab_ref s;
-    enum sm_err err = sm_slab_find(a, e.e_item, &s);
+/* The word alone, which is the truth. */
+static enum sm_err word_give(struct sm_arena *a, uint32_t keg, struct sm_entry e, bool bump, struct sm_slab_ref *s) {
+    enum sm_err err = sm_slab_find(a, e.e_item, s);
     if (err != SM_OK) {
         return err;
     }
-    SM_CHECK(s.sr_keg == keg && sm_off_of(a, &s.sr_words[s.sr_index]) == e.e_word);
-    uint64_t w = sm_load_rlx(&s.sr_words[s.sr_index]);
+    SM_CHECK(s->sr_keg == keg && sm_off_of(a, &s->sr_words[s->sr_index]) == e.e_word);
+    uint64_t w = sm_load_rlx(&s->sr_words[s->sr_index]);
     SM_CHECK(SM_ST_KIND(w) != SM_FREE);
-    if (s.sr_aux) {
-        s.sr_aux[s.sr_index] = 0;
+    if (s->sr_aux) {
+        s->sr_aux[s->sr_index] = 0;
     }
-    sm_store_rlx(&s.sr_words[s.sr_index], (w & SM_ST_GEN_MASK) + (bump ? SM_ST_GEN_ONE : 0) + SM_FREE);
+    /* Release: the lock's holder may take the item the moment it is free, when it is given without the lock. */
+    sm_store_rel(&s->sr_words[s->sr_index], (w & SM_ST_GEN_MASK) + (bump ? SM_ST_GEN_ONE : 0) + SM_FREE);
     sm_crash_point(a, STEP_ITEM_GIVEN);
+    return SM_OK;
+}
+
+void sm_keg_spoil(struct sm_arena *a, uint32_t keg) {
+    sm_arena_spoil(&a->a_kegs[keg].k_lock);
+    sm_keg_wake(a, keg, INT_MAX); /* a sleeper's next look at the slabs has them rebuilt */
+}
+
+void sm_keg_give_stalled(struct sm_arena *a, uint32_t keg, const struct sm_entry *e, uint32_t n, bool bump) {
+    struct sm_slab_ref s;
+    for (uint32_t i = 0; i < n; i++) {
+        (void)word_give(a, keg, e[i], bump, &s);
+    }
+    sm_keg_spoil(a, keg);
+}
+
+enum sm_err sm_keg_give(struct sm_arena *a, uint32_t keg, struct sm_entry e, bool bump) {
+    struct sm_keg_shm *k = &a->a_kegs[keg];
+    struct sm_slab_ref s;
+    enum sm_err err = word_give(a, keg, e, bump, &s);
+    if (err != SM_OK) {
+        return err;
+    }
     if (s.sr_index < s.sr_slab->s_hint) {
         s.sr_slab->s_hint = (uint16_t)s.sr_index;
     }

@@ -27,6 +27,9 @@ uint32_t sm_keg_take(struct sm_arena *a, uint32_t keg, uint64_t low, bool use_re
                      struct sm_entry *out);
 /* Gives one item back to its slab: word FREE, generation + bump. Keg lock held. */
 enum sm_err sm_keg_give(struct sm_arena *a, uint32_t keg, struct sm_entry e, bool bump);
+/* The same without the lock, because a live peer does not give it: the words now, the rest by recovery. In an operation. */
+void sm_keg_give_stalled(struct sm_arena *a, uint32_t keg, const struct sm_entry *e, uint32_t n, bool bump);
+void sm_keg_spoil(struct sm_arena *a, uint32_t keg); /* lists and counts of this keg are to be rebuilt; see quiesce.h */
 /* Wakes sleepers of the keg: 1, or INT_MAX for all. */
 void sm_keg_wake(struct sm_arena *a, uint32_t keg, int count);
 

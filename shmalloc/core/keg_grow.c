@@ -60,6 +60,9 @@ static enum sm_err slab_dismiss(struct sm_arena *a, uint32_t keg, uint32_t pages
         k->k_pages_used -= pages;
         sm_keg_wake(a, keg, INT_MAX);
         sm_keg_unlock(a, keg);
+    } else if (err == SM_STALLED) {
+        sm_keg_spoil(a, keg); /* the recount finds one slab less */
+        err = SM_OK;
     }
     return err;
 }

@@ -15,7 +15,8 @@ enum page_step {
     STEP_PAGES_RESERVED,
     STEP_PAGES_FREED,
     STEP_HOLE_MARKED,
-    STEP_HOLE_PUNCHED
+    STEP_HOLE_PUNCHED,
+    STEP_PAGES_DISOWNED
 };
 
 #define DIR_STEP_PAGES 4096ull /* directory entries are committed for this many pages at a time: 32 + 32 KiB */
@@ -150,8 +151,20 @@ enum sm_err sm_page_take(struct sm_arena *a, uint32_t pages, uint32_t keg, uint3
     return err;
 }
 
+/* Nobody's from the store of the head on: rebuilding finds them and their block free. Not marked free themselves, because
+ * the lock's holder may be looking at its neighbours. A crash among the stores leaves them with a dead CPU: free. */
+static void page_disown(struct sm_arena *a, uint32_t page, uint32_t pages) {
+    sm_page_publish(a, page, pages, SM_PG_RESERVED, SM_CPU_NONE, 0);
+    sm_crash_point(a, STEP_PAGES_DISOWNED);
+    sm_arena_spoil(&a->a_ctl->ctl_page);
+}
+
 enum sm_err sm_page_give(struct sm_arena *a, uint32_t page, uint32_t pages, uint32_t keg, uint32_t block) {
     enum sm_err err = sm_arena_lock(a, &a->a_ctl->ctl_page, SM_LC_PAGE, 0);
+    if (err == SM_STALLED) {
+        page_disown(a, page, pages);
+        return SM_OK;
+    }
     if (err != SM_OK) {
         return err;
     }

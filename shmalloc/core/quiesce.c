@@ -41,6 +41,12 @@ void sm_arena_unlock(struct sm_arena *a, struct sm_lock_shm *l, enum sm_lock_cla
     sm_lock_release(l);
 }
 
+void sm_arena_spoil(struct sm_lock_shm *l) {
+    uint32_t clean = 0;
+    (void)sm_cas(&l->l_dirty, &clean,
+                 SM_LOCK_SPOILED); /* after the truth; pairs with the next taker's look, lock_taken */
+}
+
 static void claims_lower(struct sm_arena *a) {
     for (uint32_t i = 0; i < a->a_header->h_max_cpus; i++) {
         if (sm_load_rlx(&a->a_cpus[i].cpu_claim) & SM_CLAIM_QUIESCE) {

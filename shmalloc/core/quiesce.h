@@ -34,6 +34,10 @@ static inline void sm_op_leave(struct sm_arena *a) {
 /* The core's locks, with the hooks and the owner's name. SM_DEAD_PEER: held, and dirty. */
 enum sm_err sm_arena_lock(struct sm_arena *a, struct sm_lock_shm *l, enum sm_lock_class cls, uint64_t instance);
 void sm_arena_unlock(struct sm_arena *a, struct sm_lock_shm *l, enum sm_lock_class cls, uint64_t instance);
+/* What is given back cannot be kept because a live peer does not answer: the giver stores the truth without the lock and
+ * spoils it, so that whoever takes it next has what it protects rebuilt (SM_DEAD_PEER, recovery). Inside an operation:
+ * no recovery is at work meanwhile. */
+void sm_arena_spoil(struct sm_lock_shm *l);
 
 /* A lock's holder died: runs recovery, which rebuilds what the lock protects, and says whether to begin the operation
  * again. Op word clear, no lock held; tries bounds how often one call does it. */

@@ -82,16 +82,22 @@ static struct sm_lock_shm *sockbuf_lock(struct sm_arena *a, uint32_t i) {
     return &w.w_shm->mb_sockbuf[i].sb_lock;
 }
 
-static bool any_dirty(struct sm_arena *a) {
-    bool dirty = a->a_ctl->ctl_admin.l_dirty || a->a_ctl->ctl_page.l_dirty || a->a_ctl->ctl_reaping;
-    for (uint32_t i = 0; !dirty && a->a_ctl->ctl_mbuf != 0 && i < SM_SOCKBUFS; i++) {
-        const struct sm_lock_shm *l = sockbuf_lock(a, i);
-        dirty = l != NULL && l->l_dirty;
+static void add_dirt(const struct sm_lock_shm *l, unsigned *dirt) {
+    *dirt |= l == NULL ? 0 : sm_load_acq(&l->l_dirty);
+}
+
+/* What is to be rebuilt, and why: enum sm_lock_dirt. */
+static unsigned any_dirty(struct sm_arena *a) {
+    unsigned dirt = a->a_ctl->ctl_reaping ? SM_LOCK_DIED : 0;
+    add_dirt(&a->a_ctl->ctl_admin, &dirt);
+    add_dirt(&a->a_ctl->ctl_page, &dirt);
+    for (uint32_t i = 0; a->a_ctl->ctl_mbuf != 0 && i < SM_SOCKBUFS; i++) {
+        add_dirt(sockbuf_lock(a, i), &dirt);
     }
-    for (uint32_t i = 0; !dirty && i < a->a_header->h_max_zones; i++) {
-        dirty = a->a_kegs[i].k_lock.l_dirty;
+    for (uint32_t i = 0; i < a->a_header->h_max_zones; i++) {
+        add_dirt(&a->a_kegs[i].k_lock, &dirt);
     }
-    return dirty;
+    return dirt;
 }
 
 /* A robust lock reports a death before the dead process's descriptors are closed: give the kernel that moment. */
@@ -193,14 +199,14 @@ static void clean_locks(struct sm_arena *a) {
 }
 
 static void dirty_locks(struct sm_arena *a) {
-    a->a_ctl->ctl_admin.l_dirty = a->a_ctl->ctl_page.l_dirty = 1;
+    a->a_ctl->ctl_admin.l_dirty = a->a_ctl->ctl_page.l_dirty = SM_LOCK_DIED;
     for (uint32_t i = 0; i < a->a_header->h_max_zones; i++) {
-        a->a_kegs[i].k_lock.l_dirty = 1;
+        a->a_kegs[i].k_lock.l_dirty = SM_LOCK_DIED;
     }
     for (uint32_t i = 0; a->a_ctl->ctl_mbuf != 0 && i < SM_SOCKBUFS; i++) {
         struct sm_lock_shm *l = sockbuf_lock(a, i);
         if (l != NULL) {
-            l->l_dirty = 1;
+            l->l_dirty = SM_LOCK_DIED;
         }
     }
 }
@@ -317,7 +323,7 @@ static enum sm_err reap_locked(struct sm_arena *a, struct sm_reap_job *j) {
     if (err == SM_OK && (err = job_new(a, j)) == SM_OK) {
         j->rj_report.rr_at_ns = sm_os_wall_ns();
         find_dead(j);
-        err = j->rj_report.rr_cpus > 0 || any_dirty(a) ? rebuild(j) : SM_OK;
+        err = j->rj_report.rr_cpus > 0 || any_dirty(a) != 0 ? rebuild(j) : SM_OK;
         j->rj_report.rr_stopped_ns = sm_os_now_ns() - start;
         if (err != SM_OK) {
             job_free(j);
@@ -358,8 +364,8 @@ enum sm_err sm_reap(struct sm_arena *a, struct sm_reap_report *report) {
         *report = (struct sm_reap_report){0};
     }
     int64_t start = sm_os_now_ns();
-    bool dirty = any_dirty(a);
-    if ((dirty ? wait_for_death(a) : sm_cpu_count_dead(a)) == 0 && !dirty) {
+    unsigned dirt = any_dirty(a);
+    if ((dirt & SM_LOCK_DIED ? wait_for_death(a) : sm_cpu_count_dead(a)) == 0 && dirt == 0) {
         return SM_OK;
     }
     enum sm_err err = sm_quiesce_take(a);

@@ -243,3 +243,19 @@ enum sm_err sm_stats_arena(struct sm_arena *a, struct sm_arena_stats *out) {
     /* A copy in an ordinary file says how much of it has blocks behind it: the same question, the same call. */
     return sm_os_allocated(a->a_fd, &out->as_allocated_bytes);
 }
+
+enum sm_err sm_stats_core_lock(const struct sm_arena *a, uint32_t place, struct sm_core_lock_stats *out) {
+    struct sm_control_shm *ctl = a->a_ctl;
+    const struct sm_lock_shm *first[] = {&ctl->ctl_quiesce, &ctl->ctl_admin, &ctl->ctl_page};
+    const uint32_t classes[] = {SM_LC_QUIESCE, SM_LC_ADMIN, SM_LC_PAGE}, n = sizeof first / sizeof *first;
+    if (place >= n + a->a_header->h_max_zones) {
+        return SM_NOT_FOUND;
+    }
+    const struct sm_lock_shm *l = place < n ? first[place] : &a->a_kegs[place - n].k_lock;
+    uint32_t owner = sm_load_rlx(&l->l_owner);
+    *out = (struct sm_core_lock_stats){.cl_class = place < n ? classes[place] : SM_LC_KEG,
+                                       .cl_instance = place < n ? 0 : place - n,
+                                       .cl_cpu = owner ? owner - 1 : SM_CPU_NONE,
+                                       .cl_dirty = sm_load_rlx(&l->l_dirty) != 0};
+    return owner || out->cl_dirty ? SM_OK : SM_EMPTY;
+}

@@ -50,6 +50,14 @@ struct sm_arena_stats {
     uint32_t as_flags, as_version, as_owner_uid, as_creator_pid;
 };
 
+struct
+    sm_core_lock_stats { /* one of the allocator's own locks that is held, or waits to be rebuilt after its holder died */
+    uint32_t cl_class; /* enum sm_lock_class */
+    uint32_t cl_instance; /* keg */
+    uint32_t cl_cpu; /* holder, SM_CPU_NONE when it is only dirty */
+    bool cl_dirty;
+};
+
 /* SM_NOT_FOUND for an id not in use: count ids from 0 to the table's size. */
 enum sm_err sm_stats_zone(struct sm_arena *a, uint32_t id, struct sm_zone_stats *out);
 enum sm_err sm_stats_cpu_zone(struct sm_arena *a, uint32_t cpu, uint32_t zone, struct sm_cpu_zone_stats *out);
@@ -57,5 +65,7 @@ enum sm_err sm_stats_cpu(struct sm_arena *a, uint32_t cpu, struct sm_cpu_stats *
 enum sm_err sm_stats_queue(struct sm_arena *a, uint32_t id, struct sm_queue_stats *out);
 enum sm_err sm_stats_type(struct sm_arena *a, uint32_t id, struct sm_type_stats *out);
 enum sm_err sm_stats_arena(struct sm_arena *a, struct sm_arena_stats *out);
+/* The place-th lock: quiesce, admin, page, then the kegs'. SM_EMPTY: it is free; SM_NOT_FOUND: there are no more. Racy. */
+enum sm_err sm_stats_core_lock(const struct sm_arena *a, uint32_t place, struct sm_core_lock_stats *out);
 
 #endif

@@ -84,6 +84,7 @@ static enum sm_err share_raw(struct sm_zone *z, const struct sm_entry *e, uint32
                              struct sm_entry *out) {
     enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
     if (err != SM_OK) {
+        (void)sm_zone_retire(z, e, n, false, true);
         return err;
     }
     struct sm_cache_shm *c = z->z_cache;
@@ -263,8 +264,8 @@ enum sm_err sm_zone_obtain(struct sm_zone *z, int flags, int64_t deadline_ns, ui
         if (!(flags & SM_M_WAITOK) || (slept && sm_os_now_ns() >= deadline_ns)) {
             return SM_LIMIT; /* room that others take each time it is made would keep us here for ever */
         }
-        if ((err = sm_zone_sleep(z, flags, deadline_ns, low, out)) != SM_EMPTY) {
         slept = true;
+        if ((err = sm_zone_sleep(z, flags, deadline_ns, low, out)) != SM_EMPTY) {
             return err;
         }
     }

@@ -124,11 +124,33 @@ bool sm_zone_room(struct sm_zone *z) {
     return true;
 }
 
-enum sm_err sm_zone_retire(struct sm_zone *z, const struct sm_entry *e, uint32_t n, bool bump, bool run_fini) {
-    for (uint32_t i = 0; run_fini && z->z_fn[SM_CB_FINI] && (z->z_flags & SM_ZONE_SECONDARY) && i < n; i++) {
+static void run_finis(struct sm_zone *z, const struct sm_entry *e, uint32_t n) {
+    for (uint32_t i = 0; z->z_fn[SM_CB_FINI] && (z->z_flags & SM_ZONE_SECONDARY) && i < n; i++) {
         (void)sm_zone_run(z, SM_CB_FINI, e[i].e_item, NULL, 0);
     }
+}
+
+enum sm_err sm_zone_retire_stalled(struct sm_zone *z, const struct sm_entry *e, uint32_t n, bool bump, bool run_fini) {
+    if (run_fini) {
+        run_finis(z, e, n);
+    }
+    enum sm_err err = sm_op_enter(z->z_arena, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
+    if (err == SM_OK) {
+        sm_keg_give_stalled(z->z_arena, z->z_keg_id, e, n, bump);
+        sm_bump(bump ? &z->z_cache->c_frees : &z->z_cache->c_allocs, bump ? n : (uint64_t)0 - n);
+        sm_op_leave(z->z_arena);
+    }
+    return err;
+}
+
+enum sm_err sm_zone_retire(struct sm_zone *z, const struct sm_entry *e, uint32_t n, bool bump, bool run_fini) {
+    if (run_fini) {
+        run_finis(z, e, n);
+    }
     enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
+    if (err == SM_STALLED) {
+        return sm_zone_retire_stalled(z, e, n, bump, false);
+    }
     if (err != SM_OK) {
         return err; /* the words stay CONSTRUCTING under this CPU, and are freed when it leaves or is reaped */
     }
@@ -236,6 +258,20 @@ static enum sm_err shelve_stopped(struct sm_zone *z, bool whole_keg) {
         sm_op_leave(a);
     }
     sm_quiesce_end(a);
+    return err;
+}
+
+enum sm_err sm_zone_drain_cpus(struct sm_zone *z, unsigned how, uint64_t *items) {
+    struct sm_arena *a = z->z_arena;
+    bool whole_keg = (how & SM_DRAIN_KEG) != 0;
+    enum sm_err err;
+    int tries = 0;
+    if (!(how & SM_DRAIN_FORCE) && cached_hint(z, whole_keg) == 0) {
+        return SM_OK;
+    }
+    do {
+        err = shelve_stopped(z, whole_keg);
+    } while (sm_op_again(a, &err, &tries));
     for (uint32_t id = 0; err == SM_OK && id < sm_load_acq(&a->a_ctl->ctl_zones); id++) {
         struct sm_zone *other = z;
         if (!on_keg(z, id, whole_keg)) {
@@ -256,17 +292,3 @@ enum sm_err sm_zone_drain_hoarder(struct sm_zone *z, unsigned how, uint64_t *ite
     }
     return sm_zone_drain_cpus(hoarder, SM_DRAIN_ZONE | how, items);
 }
-    return err;
-}
-
-enum sm_err sm_zone_drain_cpus(struct sm_zone *z, unsigned how, uint64_t *items) {
-    struct sm_arena *a = z->z_arena;
-    bool whole_keg = (how & SM_DRAIN_KEG) != 0;
-    enum sm_err err;
-    int tries = 0;
-    if (!(how & SM_DRAIN_FORCE) && cached_hint(z, whole_keg) == 0) {
-        return SM_OK;
-    }
-    do {
-        err = shelve_stopped(z, whole_keg);
-    } while (sm_op_again(a, &err, &tries));

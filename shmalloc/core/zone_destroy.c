@@ -71,7 +71,7 @@ static enum sm_err record_end(struct sm_zone *z) {
     }
     if (z->z_shm->z_gen != z->z_gen || z->z_shm->z_state != SM_ZONE_DYING) {
         sm_admin_leave(a);
-        return SM_BUSY; /* recovery set it back to LIVE in between */
+        return SM_DEAD_PEER; /* recovery set it back to LIVE in between: once more */
     }
     if (z->z_keg->k_zones == 1 && (err = sm_keg_destroy(a, z->z_keg_id)) != SM_OK) {
         sm_admin_leave(a);
@@ -113,7 +113,8 @@ static enum sm_err destroy_once(struct sm_zone *z, uint64_t *live) {
             err = sm_keg_release_all(z->z_arena, z->z_keg_id, &ki, &slabs);
         }
         if (err == SM_OK && z->z_keg->k_slabs != 0) {
-            err = SM_BUSY; /* another CPU is just making a slab of it */
+            /* Another CPU is just making a slab of it, or the count waits to be made anew. */
+            err = sm_load_acq(&z->z_keg->k_lock.l_dirty) != 0 ? SM_DEAD_PEER : SM_BUSY;
         }
     }
     if (err == SM_OK) {

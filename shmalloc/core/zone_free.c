@@ -1,5 +1,6 @@
 /* zone_free.c - freeing beyond the fast path, and saying exactly what is wrong with a bad free. Takes the keg lock in
- * sections; runs dtors and zone finis outside them. A free never fails for want of anything but a live lock.
+ * sections; runs dtors and zone finis outside them. A free never fails for want of anything: when a live peer keeps the
+ * lock, the item goes without it (sm_keg_give_stalled).
  */
 #include <limits.h>
 
@@ -7,7 +8,7 @@
 #include "tag.h"
 #include "zone_impl.h"
 
-enum zone_free_step { STEP_DESTRUCTING = 0x320, STEP_DESTRUCTED, STEP_PUT_AWAY };
+enum zone_free_step { STEP_DESTRUCTING = 0x320, STEP_DESTRUCTED, STEP_PUT_AWAY, STEP_GIVEN_UP };
 
 /* Why is this word not an item of ours to give away? SM_OK: it is. */
 static enum sm_err word_verdict(const struct sm_zone *z, uint64_t w) {
@@ -76,6 +77,11 @@ static enum sm_err destruct(struct sm_zone *z, sm_off_t item, uint64_t *word, vo
 static enum sm_err put_away(struct sm_zone *z, sm_off_t item, uint64_t *word) {
     struct sm_entry e = {item, sm_off_of(z->z_arena, word)};
     enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_FREE, z->z_id, SM_OP_ITEM(item)));
+    if (err == SM_STALLED) { /* its user has nothing to do with it any more, and its dtor may have run: it goes */
+        sm_store_rlx(word, (sm_load_rlx(word) & SM_ST_GEN_MASK) | z->z_low_constructing);
+        sm_crash_point(z->z_arena, STEP_GIVEN_UP);
+        return sm_zone_retire_stalled(z, &e, 1, true, true);
+    }
     if (err != SM_OK) {
         return err;
     }

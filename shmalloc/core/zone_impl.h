@@ -31,6 +31,8 @@ sm_off_t sm_zone_unshelve(struct sm_zone *z, uint32_t *count);
 /* Outside sections: entries whose words are CONSTRUCTING under this CPU run the zone's fini and go to their slabs.
  * bump: they leave a user (a free, the generation grows); else they never reached one (the allocation is taken back). */
 enum sm_err sm_zone_retire(struct sm_zone *z, const struct sm_entry *e, uint32_t n, bool bump, bool run_fini);
+/* The same where the keg lock was refused already: without it, for recovery to rebuild what it protects. */
+enum sm_err sm_zone_retire_stalled(struct sm_zone *z, const struct sm_entry *e, uint32_t n, bool bump, bool run_fini);
 /* Outside sections: empties the list of full buckets into the slabs down to `keep` items. */
 enum sm_err sm_zone_flush_full(struct sm_zone *z, uint64_t keep, uint64_t *items);
 /* Outside sections: the buckets of every CPU, of this zone or of all zones on its keg, go to the slabs. Without FORCE a

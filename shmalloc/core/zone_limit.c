@@ -29,6 +29,11 @@ static enum sm_err waiters_add(struct sm_zone *z, bool leave) {
             sm_keg_wake(z->z_arena, z->z_keg_id, 1); /* the wake-up we may have consumed is somebody else's now */
         }
         sm_zone_leave(z);
+    } else if (leave && err == SM_STALLED &&
+               (err = sm_op_enter(z->z_arena, SM_OPWORD(SM_OP_SLOW, z->z_id, 0))) == SM_OK) {
+        z->z_cache->c_waiters--; /* the keg's count is made anew from these */
+        sm_keg_spoil(z->z_arena, z->z_keg_id);
+        sm_op_leave(z->z_arena);
     }
     return err;
 }

@@ -98,6 +98,23 @@ def arena_statistics(Attachment at not None):
         s.as_version, s.as_owner_uid, s.as_creator_pid)
 
 
+def core_locks(Attachment at not None):
+    """The allocator's own locks that are held or dirty just now: (class, instance, CPU or None, dirty). Racy."""
+    cdef sm_core_lock_stats s
+    cdef uint32_t place = 0
+    cdef sm_err err
+    at.need()
+    out = []
+    while True:
+        err = sm_stats_core_lock(at.a, place, &s)
+        if err == SM_NOT_FOUND:
+            return out
+        if err == SM_OK:
+            out.append((lock_rows[s.cl_class].name.decode(), s.cl_instance, None if s.cl_cpu == SM_CPU_NONE else s.cl_cpu,
+                        bool(s.cl_dirty)))
+        place += 1
+
+
 cdef object mbuf_use(const sm_mb_use *u):
     return FACE["MbufUse"](u.mu_item_bytes, u.mu_current, u.mu_cache, u.mu_total, u.mu_max, u.mu_denied, u.mu_delayed)
 

@@ -31,11 +31,11 @@ enum sm_err sm_lock_format(struct sm_lock_shm *l) {
  * EOWNERDEAD; l_dirty stays until whoever rebuilds clears it. */
 static enum sm_err lock_taken(struct sm_lock_shm *l, uint32_t cpu, int rc) {
     if (rc == EOWNERDEAD) {
-        l->l_dirty = 1;
+        l->l_dirty = SM_LOCK_DIED;
         pthread_mutex_consistent(&l->l_mutex.m);
     }
     sm_store_rlx(&l->l_owner, cpu + 1);
-    return l->l_dirty ? SM_DEAD_PEER : SM_OK;
+    return sm_load_acq(&l->l_dirty) ? SM_DEAD_PEER : SM_OK; /* pairs with sm_arena_spoil */
 }
 
 enum sm_err sm_lock_acquire(struct sm_lock_shm *l, uint32_t cpu, int64_t stall_ns, bool *contended) {

@@ -17,8 +17,11 @@
  *       0   40 l_mutex      robust, process-shared, not recursive
  *      40    4 l_owner      CPU id + 1 of the holder, 0 when free; a hint for reports and for the reaper
  *      44    4 l_contended  times the lock was found taken; feeds the bucket size (UMA grows on contention)
- *      48    4 l_dirty      nonzero: a holder died, what the lock protects must be rebuilt before use
+ *      48    4 l_dirty      nonzero: what the lock protects must be rebuilt before use: SM_LOCK_DIED, a holder died;
+ *                           SM_LOCK_SPOILED, something was given back without the lock
  */
+enum sm_lock_dirt { SM_LOCK_DIED = 1, SM_LOCK_SPOILED };
+
 struct sm_lock_shm {
     union {
         pthread_mutex_t m;
