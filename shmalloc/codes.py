@@ -334,6 +334,7 @@ _MAKERS: dict[str, Callable[[Facts], e.ShmallocError]] = {
     "SM_VERSION": lambda f: e.ArenaVersionMismatch(have=f.get("version", 0), want=f.get("want_version", 0)),
     "SM_HALF_MADE": lambda f: e.ArenaHalfMade(),
     "SM_PERMISSION": _permission,
+    "SM_UNSUPPORTED": lambda f: e.Unsupported(),
     "SM_READ_ONLY": lambda f: e.ReadOnly(),
     "SM_FULL": _full,
     "SM_EMPTY": _empty,

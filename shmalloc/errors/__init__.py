@@ -20,6 +20,7 @@ from shmalloc.errors.arena import (
     OutOfMemory,
     ReadOnly,
     Stalled,
+    Unsupported,
 )
 from shmalloc.errors.base import (
     InvalidArgument,
@@ -136,6 +137,7 @@ __all__ = [
     "StaleHandle",
     "Stalled",
     "TableFull",
+    "Unsupported",
     "ZoneBusy",
     "ZoneError",
     "ZoneExhausted",

@@ -21,6 +21,7 @@ __all__ = [
     "OutOfMemory",
     "ReadOnly",
     "Stalled",
+    "Unsupported",
 ]
 
 
@@ -206,4 +207,15 @@ class ReadOnly(ArenaError):
     def __str__(self) -> str:
         return self.detail or (
             f"arena {self.arena!r} is attached read-only here; attach with Arena.attach({self.arena!r}) to change it"
+        )
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Unsupported(ArenaError):
+    """The system lacks what the arena is made for."""
+
+    def __str__(self) -> str:
+        return (
+            f"arena {self.arena!r} needs what this system does not give: membarrier(2), which a sandbox may forbid, "
+            "or pages of 4096 bytes; without membarrier make it with Arena.create(..., fenced=True)"
         )

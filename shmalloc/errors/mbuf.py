@@ -109,7 +109,10 @@ class SockbufEmpty(SockbufError, queue.Empty):
     """Nothing came in the time allowed."""
 
     def __str__(self) -> str:
-        return f"sockbuf {self.sockbuf!r} has {self.used} bytes after {self.waited or 0} s, too few"
+        return (
+            f"sockbuf {self.sockbuf!r} has {self.used} bytes after {self.waited or 0} s, too few; wait longer "
+            "(timeout=), or ask for fewer"
+        )
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -36,7 +36,10 @@ class QueueEmpty(QueueError, queue.Empty):
     """Nothing came in the time allowed."""
 
     def __str__(self) -> str:
-        return f"queue {self.queue!r} is empty after {self.waited or 0} s"
+        return (
+            f"queue {self.queue!r} is empty after {self.waited or 0} s; wait longer (timeout=), or see whether "
+            f"somebody puts: shmalloc stat -t {self.arena}"
+        )
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
