@@ -17,9 +17,12 @@ import typer
 from faultinj.arming import FaultinjError
 from faultinj.cli.ctl import ctl
 from faultinj.cli.points import points
+from faultinj.cli.replay import replay
+from faultinj.cli.sweep import sweep
 from faultinj.cli.wrong import complain
 from faultinj.grammar import GrammarError
 from faultinj.plan import PlanError
+from faultinj.sweep.nursery import NurseryLost
 from shmalloc.cli.screen import say
 from shmalloc.errors import ShmallocError
 
@@ -31,6 +34,8 @@ USAGE = 2
 COMMANDS: tuple[Callable[..., None] | typer.Typer, ...] = (
     points,
     ctl,
+    sweep,
+    replay,
 )
 """The commands, in the order in which --help lists them."""
 
@@ -75,7 +80,7 @@ def main() -> NoReturn:
     except (GrammarError, PlanError) as error:
         complain(str(error))
         sys.exit(USAGE)
-    except (ShmallocError, FaultinjError) as error:
+    except (ShmallocError, FaultinjError, NurseryLost) as error:
         complain(str(error))
         sys.exit(FOUND)
     except OSError as error:
