@@ -49,6 +49,13 @@ def test_an_allocation_is_swept_to_its_end_with_each_kind() -> None:
     assert own_objects(f"{BEGINNING}{os.getpid()}-") == []
 
 
+def test_a_forked_child_that_dies_in_its_first_allocation_leaves_no_item() -> None:
+    with Nursery() as nursery:
+        outcomes = run_cell("process.fork", "kill", oracles=[], at=nursery)
+    assert [_told(o) for o in outcomes if o.findings] == []
+    assert len(outcomes) > 10
+
+
 def test_points_are_chosen_by_their_names() -> None:
     with Nursery() as nursery:
         outcomes = run_cell("zone.alloc_many", "transient", "keg.*", oracles=[], at=nursery)
