@@ -15,7 +15,7 @@ from workloads.stress.base import Workload
 
 __all__ = ["IN_SMALL", "Rounds"]
 
-IN_SMALL = ("churn", "crossfree", "larson", "limits", "packets", "sockets")
+IN_SMALL = ("churn", "crossfree", "limits", "packets", "sockets")
 """Those that one process can run, and that take a failure for what it is. The others are about processes that are
 killed or forked, replay a capture, or call a full queue a violation, as refcnt does."""
 
