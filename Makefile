@@ -7,6 +7,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
 SOAK_SECONDS ?= 600
 SOAK_CPUS ?= 4
+SOAK_PAIRS ?= 100
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -69,7 +70,7 @@ format: $(VENV)/.dev ## bring Python and C into the style that lint checks
 bench: $(VENV)/.dev ## measure against peers, as ratios within one run
 	$(BIN)/workloads bench
 
-soak: $(VENV)/.dev core-asan ## run all the long forms: workloads (SOAK_SECONDS shared), the interpreter's own tests under witness, the campaign over the whole allocator, the crash proof
+soak: $(VENV)/.dev core-asan ## run every workload for a long time (SOAK_SECONDS shared), then the whole crash proof and the sweep of faults
 	@set -e; names=$$($(BIN)/workloads list --json | $(BIN)/python -c \
 	    'import json, sys; print(*[w["name"] for w in json.load(sys.stdin)])'); \
 	set -- $$names; each=$$(( $(SOAK_SECONDS) / $$# )); \
@@ -78,6 +79,7 @@ soak: $(VENV)/.dev core-asan ## run all the long forms: workloads (SOAK_SECONDS 
 	@mkdir -p out
 	$(BIN)/faultinj campaign run whole --engine processes:$(JOBS) --db out/whole.faultinj.db --fresh
 	build/core-asan/tests/core/prove/prove --all
+	$(BIN)/faultinj sweep --pairs $(SOAK_PAIRS)
 
 docs: $(VENV)/.dev ## build the documentation in docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html

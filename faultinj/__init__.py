@@ -36,6 +36,7 @@ from faultinj.guard import clear_program as clear
 from faultinj.guard import set_program as set  # noqa: A004
 from faultinj.plan import PlanError, UnknownPoint
 from faultinj.process import current, use
+from faultinj.sweep.registry import scenario
 
 __all__ = [
     "Block",
@@ -56,6 +57,7 @@ __all__ = [
     "inject",
     "point",
     "points",
+    "scenario",
     "set",
     "settings",
     "use",

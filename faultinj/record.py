@@ -67,7 +67,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a trial came to. ``result``: "success", "killed", or the name of the error that the scenario ended with;
-    ``reached``: how often each point was reached; ``seconds``: wall time."""
+    ``reached``: how often each point was reached; ``seconds``: wall time; ``stack``: where the scenario was when its
+    error was raised."""
 
     trial: Trial
     verdict: Verdict
@@ -76,6 +77,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     reached: dict[str, int] = {}
     seconds: float = 0.0
+    stack: tuple[str, ...] = ()
 
 
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,11 +19,11 @@ from faultinj.cli.campaign import campaign
 from faultinj.cli.ctl import ctl
 from faultinj.cli.points import points
 from faultinj.cli.replay import replay
-from faultinj.cli.report import report
 from faultinj.cli.sweep import sweep
 from faultinj.cli.wrong import complain
 from faultinj.grammar import GrammarError
 from faultinj.plan import PlanError
+from faultinj.sweep.nursery import NurseryLost
 from shmalloc.cli.screen import say
 from shmalloc.errors import ShmallocError
 
@@ -36,9 +36,7 @@ COMMANDS: tuple[Callable[..., None] | typer.Typer, ...] = (
     points,
     ctl,
     sweep,
-    campaign,
     replay,
-    report,
 )
 """The commands, in the order in which --help lists them."""
 
@@ -83,7 +81,7 @@ def main() -> NoReturn:
     except (GrammarError, PlanError) as error:
         complain(str(error))
         sys.exit(USAGE)
-    except (ShmallocError, FaultinjError) as error:
+    except (ShmallocError, FaultinjError, NurseryLost) as error:
         complain(str(error))
         sys.exit(FOUND)
     except OSError as error:

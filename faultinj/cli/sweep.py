@@ -11,13 +11,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from faultinj.cli.wrong import complain, usage
 from faultinj.record import Kind, Outcome, SweepResult
 from faultinj.sweep import load, select
 from faultinj.sweep.driver import KINDS, Sweep
 from faultinj.sweep.driver import Progress as Step
 from faultinj.sweep.registry import KINDS as ALL_KINDS
 from faultinj.sweep.registry import Scenario, ScenarioError
-from shmalloc.cli.screen import complain, printable, say, show, usage
+from shmalloc.cli.screen import printable, say, show
 from shmalloc.report.table import Column, Table
 
 __all__ = ["failed", "kinds_of", "sweep"]
@@ -33,7 +34,8 @@ def sweep(
     points: Annotated[str, typer.Option("--points", metavar="GLOB", help="Only points of these names fail.")] = "*",
     kinds: Annotated[str, typer.Option("--kinds", metavar="LIST", help="Which faults, with commas.")] = ",".join(KINDS),
     pairs: Annotated[
-        int, typer.Option("--pairs", min=0, metavar="N", help="Two faults, too: at most N pairs of each kind and scenario.")
+        int,
+        typer.Option("--pairs", min=0, metavar="N", help="Two faults, too: at most N pairs of each kind and scenario."),
     ] = 0,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Victims at one time.")] = 2,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the scenarios' own randomness.")] = 0,
@@ -50,15 +52,18 @@ def sweep(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is stdout.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="JSON with every trial, not only those with findings.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="JSON with every trial, not only those with findings.")
+    ] = False,
     listing: Annotated[bool, typer.Option("--list", help="List the scenarios and leave.")] = False,
 ) -> None:
     """Fail the n-th point that each scenario reaches, for n = 1, 2, ... until nothing is left that could fail.
 
-    transient: only the n-th; persistent: the n-th and all after it; kill: the process dies at its n-th crash point; pair and
+    transient: only the n-th; persistent: the n-th and all after it; kill: the process dies at its n-th crash point;
+    pair and
     kill-pair: a second fault after the first, or in the recovery. After each run every item, page, lock and counter is
-    looked at, and the scenario must run without faults. Exit status 1: findings, a scenario in which nothing was injected,
-    or a point that was never reached.
+    looked at, and the scenario must run without faults. Exit status 1: findings, a scenario in which nothing was
+    injected, or a point that was never reached.
     """
     try:
         load(modules or ())
@@ -131,7 +136,11 @@ def _write(path: Path, raw: bytes) -> None:
 
 
 def _listing(chosen: tuple[Scenario, ...]) -> Table:
-    columns = (Column("scenario", number=False), Column("group", number=False), Column("what", number=False, give="wrap"))
+    columns = (
+        Column("scenario", number=False),
+        Column("group", number=False),
+        Column("what", number=False, give="wrap"),
+    )
     return Table("scenarios", columns, tuple((one.name, one.group, one.text) for one in chosen))
 
 
@@ -158,9 +167,9 @@ def _report(result: SweepResult) -> None:
         complain(f"not exhausted: {', '.join(open_cells[:8])}{' and more' if len(open_cells) > 8 else ''}")
     rate = result.trials / result.seconds if result.seconds else 0.0
     say(
-        f"{len({cell.scenario for cell in result.cells})} scenarios, {len(result.points)} points, {result.trials} trials "
-        f"({rate:.0f} a second), {result.injected} with a fault, {len(result.findings)} findings, "
-        f"{len(result.never_reached)} points never reached, seed {result.seed}"
+        f"{len({cell.scenario for cell in result.cells})} scenarios, {len(result.points)} points, "
+        f"{result.trials} trials ({rate:.0f} a second), {result.injected} with a fault, "
+        f"{len(result.findings)} findings, {len(result.never_reached)} points never reached, seed {result.seed}"
     )
     if result.findings:
         say(f"one of them again, with all there is to know: faultinj replay '{result.outcomes[0].trial.id}'")

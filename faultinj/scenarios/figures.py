@@ -10,6 +10,7 @@ GROUP = "figures"
     "figures.all",
     group=GROUP,
     covers=(
+        "Arena.check",
         "Arena.statistics",
         "Arena.zone_statistics",
         "Arena.queue_statistics",
@@ -22,15 +23,17 @@ GROUP = "figures"
         "Arena.recoveries",
         "Zone.statistics",
     ),
-    text="every figure is read while items are out",
+    text="every figure is read, and the invariants are checked, while items are out",
 )
 def figures_all(ctx: Context) -> Steps:
     """Figures that cannot be exact now are an error, not a guess."""
     arena = ctx.arena
     frames = arena.zone("frame", size=100)
     queue = arena.queue("work", depth=4)
-    items = frames.alloc_many(3)
     yield
+    with ctx.allocating("frame"):
+        items = frames.alloc_many(3)
+    assert arena.check().ok
     arena.statistics()
     arena.zone_statistics()
     arena.zone_statistics(internal=True)
@@ -45,16 +48,6 @@ def figures_all(ctx: Context) -> Steps:
     arena.recoveries()
     frames.statistics()
     frames.cpu_statistics()
-    frames.free_many(items)
-
-
-@scenario("figures.check", group=GROUP, covers=("Arena.check",), text="the invariants are checked while items are out")
-def figures_check(ctx: Context) -> Steps:
-    """A check that could not stop the world says so."""
-    frames = ctx.arena.zone("frame", size=100)
-    items = frames.alloc_many(3)
-    yield
-    assert ctx.arena.check().ok
     frames.free_many(items)
 
 

@@ -12,7 +12,7 @@ GROUP = "item"
 @scenario(
     "item.bytes",
     group=GROUP,
-    covers=("Item.write", "Item.read", "Item.__getitem__", "Item.__setitem__", "Item.__len__", "Item.__buffer__"),
+    covers=("Item.write", "Item.read", "Item.__getitem__", "Item.__setitem__", "Item.__len__"),
     text="an item is written and read in every way",
 )
 def item_bytes(ctx: Context) -> Steps:

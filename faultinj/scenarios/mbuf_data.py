@@ -61,7 +61,6 @@ def mbuf_copy(ctx: Context) -> Steps:
         "Mbuf.__iter__",
         "Mbuf.__bytes__",
         "Mbuf.__len__",
-        "Mbuf.__buffer__",
     ),
     text="a packet is looked at",
 )

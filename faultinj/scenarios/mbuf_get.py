@@ -2,7 +2,7 @@
 
 from faultinj.sweep.context import Context
 from faultinj.sweep.registry import Steps, scenario
-from shmalloc import M_NOWAIT, NoBuffers
+from shmalloc import M_NOWAIT, Mbuf, NoBuffers
 from shmalloc.mbuf import Mbufs
 from shmalloc.mbuf_flags import M_PKTHDR, MJUM9BYTES, MJUM16BYTES, MJUMPAGESIZE, MT_DATA
 
@@ -114,7 +114,7 @@ def mbuf_limits(ctx: Context) -> Steps:
     mb = mbufs(ctx)
     mb.add_drain(drained)
     yield
-    held = []
+    held: list[Mbuf] = []
     try:
         mb.set_limit("nmbclusters", 16)
         try:

@@ -1,7 +1,7 @@
 """What a scenario works with: an arena of its own, names, other processes, and a count of what it saw fail.
 
-Owns the names of the objects in /dev/shm that a trial makes and the removal of them all. Must not judge anything: that is
-the oracle's.
+Owns the names of the objects in /dev/shm that a trial makes and the removal of them all. Must not judge anything:
+that is the oracle's.
 """
 
 import os
@@ -142,19 +142,21 @@ class Context:
         self.laters.append(step)
 
     def uncount(self, *zones: str) -> None:
-        """The fails of these zones are not the scenario's to count: it uses them through other calls."""
+        """The fails of these zones and malloc types are not the scenario's to count: it uses them through other
+        calls."""
         self.uncounted.update(zones)
 
     def fork(self, function: Callable[..., Any], *args: Any) -> Child:
-        """Run function(*args) in a forked process, which then closes the arena and ends. Returns: its Child, to join."""
+        """Run function(*args) in a forked process, which then closes the arena and ends. Returns: its Child, to
+        join."""
         answer, told = os.pipe()
         pid = os.fork()
-        if pid:
-            os.close(told)
-            return Child(pid, answer)
-        die_with_parent()
-        os.close(answer)
-        self._be_child(told, function, args)
+        if pid == 0:
+            die_with_parent()
+            os.close(answer)
+            self._be_child(told, function, args)
+        os.close(told)
+        return Child(pid, answer)
 
     def _be_child(self, told: int, function: Callable[..., Any], args: tuple[Any, ...]) -> NoReturn:
         try:

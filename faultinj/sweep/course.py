@@ -57,23 +57,27 @@ class Course:
     def feed(self, outcome: Outcome) -> None:
         """Say what became of the current trial."""
         task, trial = self._task, self._trial
-        self._broken += any(finding.kind in ("hang", "crash") for finding in outcome.findings)
+        self._broken += self._fell(outcome)
         if task.single or task.counting:
             self._done = True
         elif self._broken >= _BROKEN_MOST:
             self._done = self.cut = True
         elif trial.kind in _PAIRED:
             self._next_pair(outcome)
-        elif outcome.verdict == "nothing injected":
-            self._done = self.exhausted = True
+        elif not outcome.injected and not self._fell(outcome):
+            self._done = self.exhausted = True  # also when it has a finding: that has no fault for its cause
         else:
             self._advance(n=trial.n + 1)
 
+    @staticmethod
+    def _fell(outcome: Outcome) -> bool:
+        """Its process did not live to say what was injected."""
+        return any(finding.kind in ("hang", "crash") for finding in outcome.findings)
+
     def _next_pair(self, outcome: Outcome) -> None:
         injected, trial = len(outcome.injected), self._trial
-        broken = any(finding.kind in ("hang", "crash") for finding in outcome.findings)
         self._pairs += injected > 1
-        if injected == 0 and not broken:
+        if injected == 0 and not self._fell(outcome):
             self._done = self.exhausted = True
         elif self._task.pairs and self._pairs >= self._task.pairs:
             self._done = self.cut = True

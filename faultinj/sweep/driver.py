@@ -1,8 +1,9 @@
 """The sweep over scenarios and kinds, on several templates at once. Owns the order of the work and the sums.
 
-Each cell is cut into tasks of consecutive n, because nobody knows beforehand how many there are: a worker takes the next
-piece of the cell at hand, and the cell ends with the piece whose last run injected nothing. Must not print: whoever calls
-is told of each step.
+Each cell is cut into tasks of consecutive n, because nobody knows beforehand how many there are: a worker takes the
+next
+piece of the cell at hand, and the cell ends with the piece whose last run injected nothing. Must not print: whoever
+calls is told of each step.
 """
 
 import datetime
@@ -52,6 +53,7 @@ class _Tally:
     open: int = 0
     ended: bool = False
     exhausted: bool = False
+    beyond: bool = False
     trials: int = 0
     injected: int = 0
     findings: int = 0
@@ -201,6 +203,10 @@ class Sweep:
     # ------------------------------------------------------------ the sums
 
     def _note(self, cell: _Tally, outcome: Outcome) -> None:
+        if not outcome.injected and not outcome.findings:
+            if cell.beyond:
+                return  # another worker looked beyond the end, too
+            cell.beyond = True
         cell.trials += 1
         cell.injected += bool(outcome.injected)
         cell.findings += len(outcome.findings)

@@ -16,8 +16,8 @@ class Evidence:
 
     arena: the scenario's, open; None when it has none any more. error: what the scenario raised. failed: allocations of
     each zone, failed_types:
-    of each malloc type, that it saw fail; uncounted: zones whose fails are not the scenario's to count. died: it was killed.
-    errors_by_point: the code that each point reports. unraisable: what could only be written to standard error.
+    of each malloc type, that it saw fail; uncounted: zones whose fails are not the scenario's to count. died: it was
+    killed. errors_by_point: the code that each point reports. unraisable: what could only be written to standard error.
     promises: the scenario's own checks.
     """
 

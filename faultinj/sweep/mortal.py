@@ -19,7 +19,7 @@ from faultinj.sweep.evidence import Evidence
 from faultinj.sweep.oracle import judge, settled
 from faultinj.sweep.pdeath import die_with_parent
 from faultinj.sweep.registry import Scenario, find
-from faultinj.sweep.trial import Bench, Run, end_context, injections, rerun
+from faultinj.sweep.trial import Bench, Run, end_context, injections, reached_points, rerun
 from shmalloc import Arena, registry
 from shmalloc.errors import ArenaHalfMade, ArenaNotFound, ShmallocError
 
@@ -121,7 +121,7 @@ def perform_kill(trial: Trial, bench: Bench) -> Outcome:
             second = watch(lambda: _recover(ctx), scenario.limit_s)
         count = _injected(bench)
         bench.disarm()
-        reached, injected = bench.block.reached(), injections(bench.block)
+        reached, injected = reached_points(bench.block), injections(bench.block)
         findings = (*_ended(death, injected, "the scenario"), *_ended(second, injected, "the recovery"))
         result = "killed" if injected else death.said.decode() or "success"
         if not findings:
@@ -148,6 +148,7 @@ def _injected(bench: Bench) -> int:
 def _mortal(scenario: Scenario, ctx: Context, bench: Bench, trial: Trial) -> bytes:
     run = Run(scenario, ctx)
     run.prepare()
+    bench.block.reset()
     bench.arm(trial)
     run.go()
     if trial.kind != "kill-pair" or not _injected(bench):
@@ -189,7 +190,7 @@ def _after(scenario: Scenario, ctx: Context, bench: Bench, injected: tuple[Injec
     """Recovery by this process, the oracle, and the scenario once more."""
     for name in own_objects(ctx.name):
         if name != ctx.name or not _whole(name):
-            # As `shmalloc gc` would: what nobody is attached to goes; what is half made may go at once, its maker is dead.
+            # As `shmalloc gc` would: what nobody is attached to goes, and what is half made at once: its maker is dead.
             for action in registry.gc(names=[name], half_made_after_s=0.0):
                 if action.action == "failed":
                     return (Finding(kind="leak", detail=f"gc cannot remove {name!r}: {action}"),)

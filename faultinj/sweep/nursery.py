@@ -58,8 +58,8 @@ class Nursery:
             except BrokenPipeError as cause:
                 status = self._end()
                 raise NurseryLost(
-                    f"the process that runs the victims ended with status {status} in {task.trial.id}; what it wrote is on "
-                    "standard error; run the same command again, or this trial alone: faultinj replay"
+                    f"the process that runs the victims ended with status {status} in {task.trial.id}; what it wrote "
+                    "is on standard error; run the same command again, or this trial alone: faultinj replay"
                 ) from cause
             except BaseException:
                 self._end()  # what it still says of this task must not be taken for the next one's

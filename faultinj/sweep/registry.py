@@ -1,7 +1,7 @@
 """Scenarios: small programs whose every failure is tried. Owns the registry and the search for scenarios of others.
 
-A scenario does one public operation, or a small piece of work, and puts everything back with ordinary error handling. It
-is written as a generator, so that what it needs is there before anything can fail::
+A scenario does one public operation, or a small piece of work, and puts everything back with ordinary error
+handling. It is written as a generator, so that what it needs is there before anything can fail::
 
     @scenario("zone.alloc", group="allocator", covers=("Zone.alloc",), text="one item out of a zone")
     def zone_alloc(ctx: Context) -> Steps:
@@ -11,7 +11,8 @@ is written as a generator, so that what it needs is there before anything can fa
             item = frames.alloc(M_NOWAIT)
         item.free()
 
-Before the first ``yield`` nothing fails; between the first and the second, or the end, it does; after the second nothing
+Before the first ``yield`` nothing fails; between the first and the second, or the end, it does; after the second
+nothing
 fails any more. A function that never yields is under faults from its first line. It must be deterministic: whatever is
 random comes from ``ctx.random``. Run twice in one arena it must succeed twice.
 
@@ -47,7 +48,8 @@ class ScenarioError(LookupError):
 class Scenario:
     """One scenario.
 
-    covers: the public operations it performs, such as "Zone.alloc". kinds: the faults it is made for. errors: codes of the
+    covers: the public operations it performs, such as "Zone.alloc". kinds: the faults it is made for. errors: codes
+    of the
     core that it may end with besides that of the injected point, each a documented translation. settle: what puts its
     leavings right after it was killed, beyond emptying queues and sockbufs. limit_s: longer than that is a hang.
     """
@@ -100,7 +102,8 @@ def scenario(
 
 
 def load(modules: Iterable[str] = ()) -> None:
-    """Import the shipped scenarios, those of the entry points, and these modules; what is there already is not repeated.
+    """Import the shipped scenarios, those of the entry points, and these modules; what is there already is not
+    repeated.
 
     Raises: ScenarioError: a module cannot be imported; the cause says why.
     """

@@ -1,4 +1,5 @@
-"""The calls that others build on: one trial, and a range of a cell's trials, each in a victim of this process's template.
+"""The calls that others build on: one trial, and a range of a cell's trials, each in a victim of this process's
+template.
 
 Owns nothing: the template is the nursery's. Concurrency: any thread; one task at a time.
 """
@@ -16,8 +17,8 @@ __all__ = ["count_points", "run_cell", "run_trial"]
 def run_trial(trial: Trial, *, oracles: Sequence[str] | None = None, at: Nursery | None = None) -> Outcome:
     """Run one trial in a victim: the scenario with the fault, the oracle, the scenario without.
 
-    Parameters: oracles: names of the further oracles to ask, None for all that are installed; at: a template of one's own.
-    Returns: its Outcome, also when the victim hung or crashed.
+    Parameters: oracles: names of the further oracles to ask, None for all that are installed; at: a template of
+    one's own. Returns: its Outcome, also when the victim hung or crashed.
     Raises: ScenarioError: there is no such scenario. NurseryLost.
     """
     find(trial.scenario)
@@ -40,8 +41,8 @@ def run_cell(
 ) -> list[Outcome]:
     """Run the trials n = first .. last of a scenario and a kind; it ends early at the run that injected nothing.
 
-    Parameters: points: a glob over the names of points; last: 0 for no end but that; pairs: for the kinds of two faults, the
-    most pairs, 0 for all.
+    Parameters: points: a glob over the names of points; last: 0 for no end but that; pairs: for the kinds of two
+    faults, the most pairs, 0 for all.
     Returns: an Outcome for each trial; the last one's verdict is "nothing injected" when the cell is exhausted.
     Raises: as run_trial.
     """

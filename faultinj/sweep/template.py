@@ -1,8 +1,8 @@
 """The warm process that victims are forked from: `python -m faultinj.sweep.template`.
 
 It has everything imported, runs tasks that come through its standard input, each in a forked victim, and answers with
-their outcomes on standard output. It owns the victims: it ends those that hang, tells of those that crash, removes their
-arenas, and ends with whoever started it. It never runs a scenario itself.
+their outcomes on standard output. It owns the victims: it ends those that hang, tells of those that crash, removes
+their arenas, and ends with whoever started it. It never runs a scenario itself.
 """
 
 import faulthandler
@@ -25,7 +25,7 @@ from faultinj.sweep.course import Course, Task
 from faultinj.sweep.frames import Frames, write_frame
 from faultinj.sweep.mortal import hanging_stack, perform_kill
 from faultinj.sweep.pdeath import die_with_parent
-from faultinj.sweep.trial import Bench, injections, perform
+from faultinj.sweep.trial import Bench, injections, perform, reached_points
 from shmalloc.naming import unlink_object
 
 __all__ = ["Template", "main"]
@@ -43,7 +43,8 @@ class Template:
         self.block = Block.anonymous()
 
     def run(self, task: Task, out: int) -> bool:
-        """Run a task's trials in victims, as many as it takes; outcomes go to `out`. Returns: whether it was exhausted."""
+        """Run a task's trials in victims, as many as it takes; outcomes go to `out`. Returns: whether it was
+        exhausted."""
         registry.load(task.modules)
         course = Course(task)
         while course.current is not None:
@@ -136,7 +137,7 @@ class Template:
             result=finding.kind,
             injected=injections(self.block),
             findings=(finding,),
-            reached=self.block.reached(),
+            reached=reached_points(self.block),
             seconds=seconds,
         )
 

@@ -1,7 +1,7 @@
 """One trial in this process: a scenario with one fault, the oracle, and the scenario once more without faults.
 
-Owns the course of a run. Runs in a victim, which may be killed, hang or crash; must not be called in a process that is to
-live on (``faultinj.sweep.run_trial`` is for those). Deaths on purpose are ``mortal``'s.
+Owns the course of a run. Runs in a victim, which may be killed, hang or crash; must not be called in a process that
+is to live on (``faultinj.sweep.run_trial`` is for those). Deaths on purpose are ``mortal``'s.
 """
 
 import fnmatch
@@ -18,6 +18,7 @@ from typing import Any
 from faultinj import _faultinj
 from faultinj._faultinj import Block
 from faultinj.catalogue import points as catalogue
+from faultinj.guard import Guard, inject
 from faultinj.record import Finding, Injection, Outcome, Trial
 from faultinj.sweep.context import BEGINNING, ChildKilled, Context
 from faultinj.sweep.evidence import Evidence
@@ -26,7 +27,7 @@ from faultinj.sweep.registry import Scenario, find
 from shmalloc import _native
 from shmalloc.errors import ShmallocError
 
-__all__ = ["Bench", "Run", "end_context", "injections", "perform", "prepared", "rerun", "result_name"]
+__all__ = ["Bench", "Run", "end_context", "injections", "perform", "prepared", "reached_points", "rerun", "result_name"]
 
 _TOLD_MOST = 32  # injections of a persistent fault that an outcome tells
 _numbers = itertools.count()
@@ -50,6 +51,7 @@ class Bench:
         self.block = block
         self.prefix = f"{BEGINNING}{owner or os.getpid()}-"
         self.companions: dict[str, Companion] = companions(oracles)
+        self._guard: Guard | None = None
         self._hooks = block.hooks()
         _native.hooks_for_new(self._hooks)
 
@@ -67,8 +69,8 @@ class Bench:
     def arm(self, trial: Trial) -> None:
         """From here on the trial's fault happens."""
         if trial.program is not None:
-            for point, encoded in _compiled(trial.program):
-                self.block.program(self.block.point(point), encoded)
+            self._guard = inject(trial.program, where=self.block, seed=trial.seed)
+            self._guard.__enter__()
             self.block.sweep(_faultinj.COUNT, 0)
             return
         kind = getattr(_faultinj, _KINDS[trial.kind])
@@ -81,17 +83,14 @@ class Bench:
     def disarm(self) -> None:
         """Nothing is injected any more; the counts stay."""
         self.block.sweep(_faultinj.OFF, 0)
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.__exit__(None, None, None)
 
     def _selected(self, points: str) -> list[int] | None:
         if points == "*":
             return None
         return [self.block.point(name) for name in self.block.names() if fnmatch.fnmatchcase(name, points)]
-
-
-def _compiled(program: str) -> list[tuple[str, bytes]]:
-    from faultinj import plan
-
-    return list(plan.compiled(program))
 
 
 def injections(block: Block) -> tuple[Injection, ...]:
@@ -100,6 +99,11 @@ def injections(block: Block) -> tuple[Injection, ...]:
         Injection(point=point, action=action, sequence=seq, subject=subject, bytes=size, pid=pid, step=step)
         for seq, point, action, subject, size, pid, _tid, step in block.injections()
     )
+
+
+def reached_points(block: Block) -> dict[str, int]:
+    """The points that were reached, and how often."""
+    return {name: count for name, count in block.reached().items() if count}
 
 
 def result_name(error: BaseException | None) -> str:
@@ -205,6 +209,7 @@ def perform(trial: Trial, bench: Bench, *, counting: bool = False) -> Outcome:
             broken = prepared(run)
             if broken:
                 return Outcome(trial=trial, verdict="finding", result=result_name(run.error), findings=broken)
+            block.reset()  # what preparing reached does not count
             if counting:
                 bench.count(trial.points)
             else:
@@ -212,7 +217,7 @@ def perform(trial: Trial, bench: Bench, *, counting: bool = False) -> Outcome:
             run.go()
             _, count = block.sweep_state()
             bench.disarm()
-            reached, injected = block.reached(), injections(block)
+            reached, injected = reached_points(block), injections(block)
             late = _late(run)
         findings = (*late, *_judged(bench, run, injected, dropped))
         if findings and run.stack:
@@ -231,6 +236,7 @@ def perform(trial: Trial, bench: Bench, *, counting: bool = False) -> Outcome:
         findings=findings,
         reached=reached,
         seconds=time.perf_counter() - start,
+        stack=run.stack,
     )
 
 

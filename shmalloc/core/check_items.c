@@ -44,6 +44,8 @@ static void check_word(struct sm_check *c, const struct sm_check_slab *s, uint32
     } else if ((kind == SM_HELD || kind == SM_CONSTRUCTING) && cpu != SM_CPU_NONE && !sm_check_cpu_taken(c, cpu)) {
         sm_check_found(c, 3, "item %#llx is %s by cpu %u, whose slot is free", (unsigned long long)item, kind_name(w),
                        cpu);
+    } else if (kind == SM_CONSTRUCTING && cpu == SM_CPU_NONE) { /* nobody would ever finish or free it */
+        sm_check_found(c, 3, "item %#llx is CONSTRUCTING by no CPU", (unsigned long long)item);
     }
 }
 

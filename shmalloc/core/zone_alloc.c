@@ -379,6 +379,10 @@ alloc_body(struct sm_zone *z, int flags, void *arg, int64_t timeout_ns, void **i
     if (err == SM_INVALID) {
         return err;
     }
+    if (err == SM_OK && sm_unlikely(z->z_arena->a_cpu == &z->z_arena->a_orphan)) {
+        err = z->z_arena->a_ensure(
+            z->z_arena); /* now: a forked child's z_low_constructing names no CPU until then (I3) */
+    }
     if (err == SM_OK && !sm_cache_pop(z, z->z_low_constructing, &e)) {
         err = sm_zone_obtain(z, flags, deadline_of(timeout_ns), z->z_low_constructing, &e);
     }

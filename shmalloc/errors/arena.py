@@ -216,6 +216,6 @@ class Unsupported(ArenaError):
 
     def __str__(self) -> str:
         return (
-            f"arena {self.arena!r} needs what this system does not give: membarrier(2), which a sandbox may forbid, or pages "
-            "of 4096 bytes; without membarrier make it with Arena.create(..., fenced=True)"
+            f"arena {self.arena!r} needs what this system does not give: membarrier(2), which a sandbox may forbid, "
+            "or pages of 4096 bytes; without membarrier make it with Arena.create(..., fenced=True)"
         )

@@ -110,8 +110,8 @@ class SockbufEmpty(SockbufError, queue.Empty):
 
     def __str__(self) -> str:
         return (
-            f"sockbuf {self.sockbuf!r} has {self.used} bytes after {self.waited or 0} s, too few; wait longer (timeout=), "
-            "or ask for fewer"
+            f"sockbuf {self.sockbuf!r} has {self.used} bytes after {self.waited or 0} s, too few; wait longer "
+            "(timeout=), or ask for fewer"
         )
 
 

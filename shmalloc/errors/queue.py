@@ -37,8 +37,8 @@ class QueueEmpty(QueueError, queue.Empty):
 
     def __str__(self) -> str:
         return (
-            f"queue {self.queue!r} is empty after {self.waited or 0} s; wait longer (timeout=), or see whether somebody "
-            f"puts: shmalloc stat -t {self.arena}"
+            f"queue {self.queue!r} is empty after {self.waited or 0} s; wait longer (timeout=), or see whether "
+            f"somebody puts: shmalloc stat -t {self.arena}"
         )
 
 

@@ -390,3 +390,18 @@ TEST(tunables_keep_their_ranges) {
     EXPECT_ERR(sm_tunable_set(h->h_arena, t, 86401), SM_INVALID);
     EXPECT_ERR(sm_tunable_find("vm.uma.nothing", &t), SM_NOT_FOUND);
 }
+
+/* The row of counters of each CPU lies inside its region, whatever the number of types. */
+TEST_BARE(counters_of_types_end_before_the_region_does) {
+    static const uint32_t counts[] = {1, 8, 42, 43, 128, 250};
+    for (uint32_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        uint32_t types = counts[i];
+        struct sm_geometry g = {.g_max_bytes = 1 << 20, .g_max_cpus = 8, .g_max_zones = 16, .g_max_types = types};
+        struct sm_arena *a = NULL;
+        int fd = harness_memfd(h);
+        EXPECT_OK(sm_arena_create(fd, &g, NULL, "types", &a));
+        const struct sm_region_shm *r = &a->a_header->h_region[SM_R_TYPES];
+        EXPECT_TRUE((uint8_t *)(a->a_type_stats + 8 * types) <= a->a_base + r->r_off + r->r_bytes);
+        sm_arena_close(a);
+    }
+}

@@ -147,6 +147,7 @@ TEST(i3_names_a_state_word_that_cannot_be) {
     DAMAGE(&w, *word, gen | SM_ST_LOW(SM_HELD, w.w_malloc_zone[0]->z_id, self), 3, I(12)); /* another keg's zone */
     DAMAGE(&w, *word, gen | SM_ST_LOW(SM_HELD, zone, 0xabc), 3, 0); /* no such CPU */
     DAMAGE(&w, *word, gen | SM_ST_LOW(SM_HELD, zone, 9), 3, I(13)); /* a free slot */
+    DAMAGE(&w, *word, gen | SM_ST_LOW(SM_CONSTRUCTING, zone, SM_CPU_NONE), 3, 0); /* and who would end that? */
     DAMAGE(&w, *word, gen | SM_ST_LOW(SM_QUEUED, zone, 5), 3, I(11)); /* no such queue */
     unmade(&w);
 }

@@ -1,0 +1,94 @@
+"""`faultinj sweep` and `faultinj replay` as a person types them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from faultinj.sweep.context import BEGINNING, own_objects
+
+BIN = Path(sys.executable).parent / "faultinj"
+
+
+def _run(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([BIN, *words], capture_output=True, text=True, timeout=110)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def test_a_sweep_of_one_scenario_prints_a_table_and_writes_json(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    done = _run("sweep", "zone.alloc", "--kinds", "transient", "--oracles", "", "--json", str(file))
+    assert "zone.ctor" in done.stdout
+    assert "0 findings" in done.stdout
+    result = json.loads(file.read_text())
+    assert {"trials", "injected", "findings", "never_reached", "points"} <= result.keys()
+    assert result["trials"] == result["injected"] + 1
+    assert result["findings"] == []
+    [cell] = result["cells"]
+    assert cell["exhausted"]
+
+
+def test_json_goes_to_standard_output_alone() -> None:
+    done = _run("sweep", "lock.mutex", "--kinds", "kill", "--oracles", "", "--json", "-", "--all")
+    result = json.loads(done.stdout)
+    assert len(result["outcomes"]) == result["trials"] + 1  # and the run that counted
+    assert {o["result"] for o in result["outcomes"]} == {"killed", "success"}
+
+
+def test_a_scenario_in_which_nothing_was_injected_fails_the_sweep() -> None:
+    done = _run("sweep", "lock.mutex", "--kinds", "transient", "--oracles", "", status=1)
+    assert "nothing was ever injected in lock.mutex" in done.stderr
+
+
+def test_the_scenarios_are_listed() -> None:
+    done = _run("sweep", "--list")
+    assert "sockbuf.stream" in done.stdout
+    assert "workload.churn" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("sweep", "zone.nothing"), "there is no scenario 'zone.nothing'; there are zone.alloc"),
+        (("sweep", "--kinds", "sometimes"), "there is no kind of fault 'sometimes'"),
+        (("sweep", "--scenarios", "no.such.module"), "cannot be imported"),
+        (("replay", "zone.alloc/transient"), "names no trial"),
+        (("replay", "zone.nothing/transient/1"), "there is no scenario"),
+    ],
+)
+def test_what_was_typed_wrongly_is_said(words: tuple[str, ...], says: str) -> None:
+    assert says in _run(*words, status=2).stderr
+
+
+def test_a_replay_tells_what_was_injected_and_where_the_program_was() -> None:
+    done = _run("replay", "zone.alloc/transient/1", "--oracles", "")
+    assert "verdict   clean" in done.stdout
+    assert "injected  zone.alloc: return" in done.stdout
+    assert "zone_alloc" in done.stdout
+    outcome = json.loads(_run("replay", "zone.alloc/kill/2", "--oracles", "", "--json").stdout)
+    assert outcome["result"] == "killed"
+
+
+def test_a_sweep_that_is_interrupted_leaves_no_arena_and_no_process() -> None:
+    sweep = subprocess.Popen([BIN, "sweep", "--oracles", ""], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    prefix = f"{BEGINNING}{sweep.pid}-"
+    try:
+        import psutil
+
+        while not own_objects(prefix):  # until the first victim has an arena; the test's own limit bounds this
+            assert sweep.poll() is None
+        family = psutil.Process(sweep.pid).children(recursive=True)
+        os.kill(sweep.pid, signal.SIGINT)
+        sweep.communicate(timeout=60)
+    finally:
+        sweep.kill()
+        sweep.wait()
+    assert own_objects(prefix) == []
+    gone, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
+    assert gone

@@ -1,0 +1,113 @@
+"""Every rule of the oracle is seen to be broken: a scenario with a mistake is a finding of the right kind."""
+
+from pathlib import Path
+
+import pytest
+
+from faultinj.record import Outcome, Trial
+from faultinj.sweep import Context, find, load, oracle, run_cell, run_trial
+from faultinj.sweep.evidence import Evidence
+from faultinj.sweep.nursery import Nursery
+from shmalloc import Arena
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def planted() -> None:
+    """The planted scenarios, here and in victims, which get this process's search path."""
+    import sys
+
+    if str(HERE) not in sys.path:
+        sys.path.insert(0, str(HERE))
+    load(["planted"])
+
+
+def _findings(scenario: str, points: str = "zone.alloc") -> list[Outcome]:
+    with Nursery() as nursery:
+        return run_cell(scenario, "transient", points, oracles=[], at=nursery)
+
+
+@pytest.mark.usefixtures("planted")
+@pytest.mark.parametrize(
+    ("scenario", "points", "kind", "says"),
+    [
+        ("planted.leak", "zone.alloc", "leak", "1 items"),
+        ("planted.lock", "zone.alloc", "lock held", "mutex 'm' is held 1 times"),
+        ("planted.fails", "zone.alloc", "fails counter", "counted 1 fails, the scenario saw 0"),
+        ("planted.queue", "queue.get", "leak", "queue 'work' has 1 items"),
+        ("planted.foreign", "zone.alloc", "foreign error", "RuntimeError: something went wrong"),
+        ("planted.wrong", "zone.alloc", "unclean error", "the code SM_FULL, injected was SM_NO_MEMORY"),
+        ("planted.wrong", "zone.alloc", "unclean error", "has no class of its own"),
+        ("planted.rerun", "zone.alloc", "rerun failed", "the mark is there"),
+        ("planted.fini", "zone.alloc", "leak", "inits"),
+        ("planted.object", "cpu.attach", "leak", "is left in /dev/shm"),
+        ("planted.crash", "zone.alloc", "crash", "SIGABRT"),
+    ],
+)
+def test_a_mistake_is_found_and_named(scenario: str, points: str, kind: str, says: str) -> None:
+    outcomes = _findings(scenario, points)
+    found = [finding for outcome in outcomes for finding in outcome.findings]
+    assert any(f.kind == kind and says in f.detail for f in found), found
+    assert outcomes[-1].injected == ()
+
+
+@pytest.mark.usefixtures("planted")
+def test_a_run_that_hangs_is_ended_and_its_stack_is_told() -> None:
+    with Nursery() as nursery:
+        outcome = run_trial(Trial(scenario="planted.hang", kind="transient", n=1, points="zone.alloc"), at=nursery)
+    [finding] = outcome.findings
+    assert finding.kind == "hang"
+    assert any("waits_for_ever" in line for line in finding.stack)
+    assert outcome.injected[0].point == "zone.alloc"
+
+
+@pytest.mark.usefixtures("planted")
+def test_a_mistake_without_fault_is_found_by_no_fault_at_all() -> None:
+    # The stop rule of a scenario whose only mistake is on its error path: the run that injected nothing is clean.
+    outcomes = _findings("planted.leak")
+    assert [o.verdict for o in outcomes] == ["clean", "finding", "nothing injected"]
+
+
+def test_a_held_lock_of_the_core_is_a_finding(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = Evidence(find("zone.alloc"), arena.name, arena)
+    assert list(oracle.core_locks(evidence)) == []
+    monkeypatch.setattr(oracle._native, "core_locks", lambda _: [("keg", 3, 1, False), ("page", 0, None, True)])
+    told = [finding.detail for finding in oracle.core_locks(evidence)]
+    assert told == ["the allocator's lock keg 3 is held by CPU 1", "the allocator's lock page is dirty"]
+
+
+def test_a_check_that_cannot_be_made_is_a_finding(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(evidence: Evidence) -> list[object]:
+        raise OSError("no such luck")
+
+    monkeypatch.setattr(oracle, "CHECKS", (broken,))
+    [finding] = oracle.judge(Evidence(find("zone.alloc"), arena.name, arena))
+    assert (finding.kind, finding.detail) == ("check", "broken raised OSError: no such luck")
+
+
+def test_a_further_oracle_is_asked(arena: Arena) -> None:
+    class Grumpy:
+        def begin(self, arena: Arena) -> None:
+            raise AssertionError("not here")
+
+        def findings(self, arena: Arena) -> list[str]:
+            return [f"I do not like {arena.name}"]
+
+    [finding] = oracle.judge(Evidence(find("zone.alloc"), arena.name, arena), {"grumpy": Grumpy()})
+    assert (finding.kind, finding.detail) == ("grumpy", f"I do not like {arena.name}")
+
+
+def test_an_oracle_that_is_not_installed_is_named() -> None:
+    with pytest.raises(LookupError, match="no oracle 'delphi'"):
+        oracle.companions(["delphi"])
+
+
+def test_a_context_removes_every_arena_of_its_name(arena_name: str) -> None:
+    ctx = Context(arena_name)
+    with ctx.arena, Arena.create(ctx.other_name(), max_size="1M"):
+        pass
+    ctx.remove()
+    from faultinj.sweep.context import own_objects
+
+    assert own_objects(arena_name) == []
