@@ -19,6 +19,8 @@ from faultinj.cli.campaign import campaign
 from faultinj.cli.ctl import ctl
 from faultinj.cli.points import points
 from faultinj.cli.replay import replay
+from faultinj.cli.report import report
+from faultinj.cli.run import run
 from faultinj.cli.sweep import sweep
 from faultinj.cli.wrong import complain
 from faultinj.grammar import GrammarError
@@ -36,11 +38,13 @@ COMMANDS: tuple[Callable[..., None] | typer.Typer, ...] = (
     points,
     ctl,
     sweep,
+    campaign,
+    run,
     replay,
 )
 """The commands, in the order in which --help lists them."""
 
-PROGRAMS: tuple[Callable[..., None], ...] = ()
+PROGRAMS: tuple[Callable[..., None], ...] = (run,)
 """Those of them that run a program: the words after its name are the program's."""
 
 app = typer.Typer(

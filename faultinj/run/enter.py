@@ -9,7 +9,10 @@ import atexit
 import json
 import os
 import sys
-import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 __all__ = ["HOOK", "LOG", "PLAN", "enter", "hook_directory"]
 
@@ -43,7 +46,11 @@ def enter() -> bool:
     declared.observe(_write_down)
     wrap.put_in_place(points)
     files.put_in_place(points)
-    _faultinj.fail_memory(block.point("memory.alloc"))
+    import pkgutil
+    import runpy  # the interpreter's own imports for `-m` are not the program's
+
+    del pkgutil, runpy
+    _faultinj.fail_memory(block.point("memory.alloc"), at_program=True)
     atexit.register(_faultinj.fail_memory, None)
     return True
 
@@ -70,20 +77,31 @@ def _stand(text: str) -> None:
 
 def _write_down(point: object, error: BaseException) -> None:
     """One line in the run's log: the injected error and where it came up."""
+    from faultinj import _faultinj
+
     path = os.environ.get(LOG)
     if not path:
         return
-    frames = [
-        f"{frame.filename}:{frame.lineno} {frame.name}"
-        # Without their source lines: reading files would reach points.
-        for frame in traceback.StackSummary.extract(traceback.walk_stack(sys._getframe(1)), lookup_lines=False)
-        if not _own(frame.filename)
-    ]
+    _faultinj.spare_memory(True)
+    try:
+        _append(path, point, error)
+    finally:
+        _faultinj.spare_memory(False)
+
+
+def _append(path: str, point: object, error: BaseException) -> None:
+    frames = []
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and len(frames) < _MOST_FRAMES:
+        code = frame.f_code
+        if not code.co_filename.startswith(_OWN):
+            frames.append(f"{code.co_filename}:{frame.f_lineno} {code.co_name}")
+        frame = frame.f_back
     line = {
         "pid": os.getpid(),
         "point": getattr(point, "name", ""),
-        "error": "".join(traceback.format_exception_only(error)).strip(),
-        "stack": frames[:_MOST_FRAMES],
+        "error": _last_line(error),
+        "stack": frames,
     }
     # By the system's own calls, kept from before they were replaced: telling of a fault reaches no point.
     fd = _open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -94,8 +112,12 @@ def _write_down(point: object, error: BaseException) -> None:
 
 
 _open, _write = os.open, os.write
-_OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_OWN = (os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep, "<frozen", "faultinj/_faultinj.pyx")
 
 
-def _own(file: str) -> bool:
-    return file.startswith((_OWN, "<frozen"))
+def _last_line(error: BaseException) -> str:
+    """What a traceback ends with. The module traceback would look for files, which are under faults."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    text = str(error)
+    return f"{name}: {text}" if text else name

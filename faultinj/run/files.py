@@ -12,12 +12,14 @@ import os
 import warnings
 from typing import IO, Any
 
-from faultinj.declared import Point
+from faultinj.run.places import SystemPoint
+from faultinj.run.places.place import named
+from faultinj.run.wrap import Standing
 
 __all__ = ["put_in_place"]
 
 
-def put_in_place(points: dict[str, Point]) -> None:
+def put_in_place(points: dict[str, SystemPoint]) -> None:
     """Have open() and io.open() reach their points from now on."""
     opening, reading, writing = points["file.open"], points["file.read"], points["file.write"]
     genuine = io.open
@@ -26,19 +28,19 @@ def put_in_place(points: dict[str, Point]) -> None:
         """A raw file whose calls reach the points."""
 
         def readinto(self, buffer: Any, /) -> int:
-            reading(_named(self.name), len(buffer))
+            reading(named(self.name), len(buffer))
             return super().readinto(buffer)
 
         def read(self, size: int | None = -1, /) -> bytes:
-            reading(_named(self.name), max(0, size or 0))
+            reading(named(self.name), max(0, size or 0))
             return super().read(-1 if size is None else size)
 
         def readall(self) -> bytes:
-            reading(_named(self.name))
+            reading(named(self.name))
             return super().readall()
 
         def write(self, data: Any, /) -> int:
-            writing(_named(self.name), len(data))
+            writing(named(self.name), len(data))
             return super().write(data)
 
     def open(  # noqa: A001, PLR0913 - it is the function of that name
@@ -51,7 +53,8 @@ def put_in_place(points: dict[str, Point]) -> None:
         closefd: bool = True,
         opener: Any = None,
     ) -> IO[Any]:
-        opening(_named(file))
+        if not isinstance(file, int):  # a descriptor that is there already is not asked of the system
+            opening.reached_with(file if isinstance(file, (str, bytes)) else os.fspath(file))
         # Whatever open() refuses is refused by open() itself.
         if not isinstance(mode, str) or _refused(mode, buffering, (encoding, errors, newline)):
             return genuine(file, mode, buffering, encoding, errors, newline, closefd, opener)
@@ -63,8 +66,7 @@ def put_in_place(points: dict[str, Point]) -> None:
             raw.close()
             raise
 
-    open.__module__, open.__doc__ = "io", genuine.__doc__
-    io.open = builtins.open = open  # type: ignore[assignment]
+    io.open = builtins.open = Standing(genuine, open, "io")  # type: ignore[assignment]
 
 
 def _refused(mode: str, buffering: int, text: tuple[str | None, str | None, str | None]) -> bool:
@@ -79,7 +81,7 @@ def _dressed(  # noqa: PLR0913, PLR0917 - the arguments of open()
 ) -> IO[Any]:
     binary = "b" in mode
     if buffering == 1 and binary:
-        warnings.warn("line buffering (buffering=1) isn't supported in binary mode", RuntimeWarning, stacklevel=4)
+        warnings.warn("line buffering (buffering=1) isn't supported in binary mode", RuntimeWarning, stacklevel=5)
         buffering = -1
     line = buffering == 1 or (buffering < 0 and not binary and raw.isatty())
     if buffering == 0:
@@ -93,13 +95,6 @@ def _dressed(  # noqa: PLR0913, PLR0917 - the arguments of open()
         buffered = io.BufferedWriter(raw, size)
     if binary:
         return buffered  # type: ignore[no-any-return]
-    text = io.TextIOWrapper(buffered, io.text_encoding(encoding, 4), errors, newline, line)
+    text = io.TextIOWrapper(buffered, io.text_encoding(encoding, 5), errors, newline, line)
     text.mode = mode  # type: ignore[misc]
     return text
-
-
-def _named(file: object) -> str:
-    try:
-        return file if isinstance(file, str) else os.fsdecode(file)  # type: ignore[arg-type]
-    except (TypeError, UnicodeError):
-        return str(file)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 
@@ -9,17 +10,32 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def _chain() -> None:
-    spec = PathFinder.find_spec("sitecustomize", [path for path in sys.path if os.path.abspath(path) != _HERE])
+    """Those behind this one on the path alone: another hook there comes to its turn and does not come back."""
+    places = [os.path.abspath(path) for path in sys.path]
+    behind = sys.path[places.index(_HERE) + 1 :] if _HERE in places else sys.path
+    spec = PathFinder.find_spec("sitecustomize", behind)
     if spec is not None and spec.loader is not None:
         module = module_from_spec(spec)
         sys.modules["sitecustomize"] = module
         spec.loader.exec_module(module)
 
 
+def _main_interpreter() -> bool:
+    """Others of the process cannot load the injector: their calls are not under faults."""
+    for name in ("_interpreters", "_xxsubinterpreters"):  # the first from Python 3.13 on
+        try:
+            interpreters = import_module(name)
+        except ImportError:
+            continue
+        return bool(interpreters.get_current() == interpreters.get_main())
+    return True
+
+
 _chain()
 try:
-    from faultinj.run.enter import enter
+    if _main_interpreter():
+        from faultinj.run.enter import enter
 
-    enter()
+        enter()
 except (ImportError, ValueError) as error:
     sys.stderr.write(f"faultinj: process {os.getpid()} is not under faults: {error}\n")

@@ -10,7 +10,10 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def _chain() -> None:
-    spec = PathFinder.find_spec("sitecustomize", [path for path in sys.path if os.path.abspath(path) != _HERE])
+    """Those behind this one on the path alone: another hook there comes to its turn and does not come back."""
+    places = [os.path.abspath(path) for path in sys.path]
+    behind = sys.path[places.index(_HERE) + 1 :] if _HERE in places else sys.path
+    spec = PathFinder.find_spec("sitecustomize", behind)
     if spec is not None and spec.loader is not None:
         module = module_from_spec(spec)
         sys.modules["sitecustomize"] = module

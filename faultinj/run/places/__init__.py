@@ -1,0 +1,23 @@
+"""The catalogue: where an unmodified Python program can be made to fail, one file a group of places.
+
+Owns the list, and the declaring of its points. Must not put anything in its place: that is ``wrap``.
+"""
+
+from typing import cast
+
+from faultinj.declared import enter
+from faultinj.run.places.files import FILES
+from faultinj.run.places.interpreter import INTERPRETER
+from faultinj.run.places.paths import PATHS
+from faultinj.run.places.place import Place, SystemPoint
+from faultinj.run.places.processes import PROCESSES
+from faultinj.run.places.sockets import SOCKETS
+
+__all__ = ["PLACES", "Place", "SystemPoint", "declare_places"]
+
+PLACES: tuple[Place, ...] = (*FILES, *PATHS, *PROCESSES, *SOCKETS, *INTERPRETER)
+
+
+def declare_places() -> dict[str, SystemPoint]:
+    """Declare every place in this process. Returns: the points by name."""
+    return {place.name: cast(SystemPoint, enter(SystemPoint(place))) for place in PLACES}

@@ -1,0 +1,10 @@
+"""What the interpreter itself asks for: modules and memory."""
+
+from faultinj.run.places.place import Place
+
+__all__ = ["INTERPRETER"]
+
+INTERPRETER = (
+    Place("import", "", ImportError, "a module cannot be found or loaded"),
+    Place("memory.alloc", "", MemoryError, "the interpreter gets no memory"),
+)
