@@ -17,9 +17,9 @@ CTEST := $(BIN)/ctest --output-on-failure -j $(JOBS) --timeout 240 --no-tests=er
 NO_ASLR := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 NATIVE := pyproject.toml CMakeLists.txt shmalloc/core/CMakeLists.txt $(wildcard cmake/*) \
-          $(wildcard shmalloc/*.px[ydi] shmalloc/native/*) \
-          $(wildcard witness/*.px[ydi] witness/core/*) \
-          $(wildcard faultinj/*.px[ydi] faultinj/core/*) \
+          $(wildcard shmalloc/*.px[di] shmalloc/*.pyx shmalloc/native/*) \
+          $(wildcard witness/*.px[di] witness/*.pyx witness/core/*) \
+          $(wildcard faultinj/*.px[di] faultinj/*.pyx faultinj/core/*) \
           $(wildcard shmalloc/core/*.[ch] shmalloc/core/base/*.[ch])
 C_FILES = $(shell find shmalloc witness faultinj examples tests/core tests/witness_core tests/faultinj_core workloads -name '*.[ch]' 2>/dev/null)
 
@@ -70,7 +70,7 @@ format: $(VENV)/.dev ## bring Python and C into the style that lint checks
 bench: $(VENV)/.dev ## measure against peers, as ratios within one run
 	$(BIN)/workloads bench
 
-soak: $(VENV)/.dev core-asan ## run every workload for a long time (SOAK_SECONDS shared), then the whole crash proof and the sweep of faults
+soak: $(VENV)/.dev core-asan ## all the long forms: workloads (SOAK_SECONDS shared), the interpreter's own tests under witness, campaign, crash proof, sweep in pairs
 	@set -e; names=$$($(BIN)/workloads list --json | $(BIN)/python -c \
 	    'import json, sys; print(*[w["name"] for w in json.load(sys.stdin)])'); \
 	set -- $$names; each=$$(( $(SOAK_SECONDS) / $$# )); \

@@ -37,10 +37,11 @@ USAGE = 2
 COMMANDS: tuple[Callable[..., None] | typer.Typer, ...] = (
     points,
     ctl,
+    run,
     sweep,
     campaign,
-    run,
     replay,
+    report,
 )
 """The commands, in the order in which --help lists them."""
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from faultinj.cli.wrong import usage
+from faultinj.campaign.driver import SWEEP, load_driver
+from faultinj.campaign.regression import RegressionFails, check_regression, read_regression, save_regression
+from faultinj.campaign.store import Store
+from faultinj.cli.guard import guarded
+from faultinj.cli.wrong import complain, usage
 from faultinj.record import Outcome
 from faultinj.sweep import ScenarioError, load, run_trial
 from faultinj.sweep.trial_id import TrialIdError, parse_trial
@@ -17,34 +22,93 @@ from shmalloc.cli.screen import printable, say
 __all__ = ["replay"]
 
 
+@guarded
 def replay(
-    trial: Annotated[str, typer.Argument(metavar="ID", help="As a finding names it: zone.alloc/transient/3.")],
+    trial: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="As a finding names it, zone.alloc/transient/3; or a regression file."),
+    ],
     modules: Annotated[
         list[str] | None,
-        typer.Option("--scenarios", metavar="MODULE", help="A module with more scenarios.", show_default=False),
+        typer.Option(
+            "--scenarios", "--import", metavar="MODULE", help="A module with more scenarios.", show_default=False
+        ),
     ] = None,
+    db: Annotated[
+        Path | None,
+        typer.Option("--db", metavar="DB", help="A campaign's database, to compare with.", show_default=False),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Keep it as a regression file, or in a directory.", show_default=False),
+    ] = None,
+    about: Annotated[
+        str, typer.Option(metavar="TEXT", help="What the regression file says it is.", show_default=False)
+    ] = "",
     oracles: Annotated[
         str | None, typer.Option("--oracles", metavar="LIST", help="Further oracles to ask, with commas; all without.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    driver: Annotated[str, typer.Option(hidden=True)] = SWEEP,
 ) -> None:
     """Run one trial again: what was injected, where the program was, what the oracle found.
 
-    Exit status 1 when it has a finding, 2 when there is no such trial.
+    With --db its outcome is compared with the one that a campaign wrote down. `faultinj campaign shrink` makes it
+    smaller. Exit status 1 when it has a finding, or when a regression file's expectation does not hold; 2 when there is
+    no such trial.
     """
+    if trial.endswith(".toml"):
+        _regression(Path(trial), driver, as_json=as_json)
+        return
     try:
-        load(modules or ())
-        outcome = run_trial(
-            parse_trial(trial), oracles=None if oracles is None else [word for word in oracles.split(",") if word]
-        )
+        if driver == SWEEP:
+            load(modules or ())
+            outcome = run_trial(
+                parse_trial(trial), oracles=None if oracles is None else [word for word in oracles.split(",") if word]
+            )
+        else:
+            outcome = load_driver(driver, modules or ()).run_trial(parse_trial(trial))
     except (ScenarioError, TrialIdError, LookupError) as error:
         usage(str(error))
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(outcome)).decode() + "\n")
     else:
         _tell(outcome)
+    if db is not None:
+        _compare(outcome, db)
+    if save is not None:
+        save_regression(save, outcome, about=about, imports=tuple(modules or ()))
     if outcome.findings:
         raise typer.Exit(1)
+
+
+def _regression(path: Path, driver: str, *, as_json: bool) -> None:
+    regression = read_regression(path)
+    try:
+        outcome = check_regression(regression, load_driver(driver, regression.imports).run_trial)
+    except RegressionFails as failed:
+        complain(str(failed))
+        raise typer.Exit(1) from failed
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(outcome)).decode() + "\n")
+    else:
+        say(printable(f"{regression.trial.id}: {regression.expect}, as expected ({regression.about})"))
+
+
+def _compare(outcome: Outcome, db: Path) -> None:
+    """Say on stderr how the outcome differs from the one in a database."""
+    with Store.open(db) as store:
+        before = store.outcome(outcome.trial.id)
+    if before is None:
+        complain(f"{db} has no trial {outcome.trial.id}")
+    elif (before.verdict, before.result, _kinds(before)) == (outcome.verdict, outcome.result, _kinds(outcome)):
+        complain(f"as in {db}")
+    else:
+        complain(f"in {db} it was: {before.verdict}, {before.result}, {', '.join(_kinds(before)) or 'no findings'}")
+
+
+def _kinds(outcome: Outcome) -> list[str]:
+    return sorted(finding.kind for finding in outcome.findings)
 
 
 def _tell(outcome: Outcome) -> None:

@@ -16,6 +16,7 @@ from shmalloc.report.table import Column, Table, to_text
 
 __all__ = ["Wanted", "swept"]
 
+
 class Wanted(NamedTuple):
     """What was typed."""
 
@@ -114,7 +115,9 @@ def _report(result: SweepResult) -> None:
         (row.point, *map(str, (row.reached, row.injected, row.success, row.clean_error, row.findings)))
         for row in result.points
     )
-    table = Table("points", (Column("point", number=False), *(Column(head) for head in heads)), rows, "no point was reached")
+    table = Table(
+        "points", (Column("point", number=False), *(Column(head) for head in heads)), rows, "no point was reached"
+    )
     for line in to_text(table).splitlines():
         complain(line)
     for cell in result.cells:
@@ -122,4 +125,6 @@ def _report(result: SweepResult) -> None:
             complain(f"not exhausted: {cell.kind}, after {cell.trials} runs")
     if result.empty:
         complain("nothing was ever injected: a sweep that injected nothing proves nothing")
-    complain(f"{result.trials} runs, {result.injected} with a fault, {len(result.findings)} findings, {result.seconds:.1f} s")
+    complain(
+        f"{result.trials} runs, {result.injected} with a fault, {len(result.findings)} findings, {result.seconds:.1f} s"
+    )

@@ -43,7 +43,7 @@ def put_in_place(points: dict[str, SystemPoint]) -> None:
             writing(named(self.name), len(data))
             return super().write(data)
 
-    def open(  # noqa: A001, PLR0913 - it is the function of that name
+    def open(  # noqa: A001 - it is the function of that name
         file: Any,
         mode: str = "r",
         buffering: int = -1,
@@ -71,12 +71,17 @@ def put_in_place(points: dict[str, SystemPoint]) -> None:
 
 def _refused(mode: str, buffering: int, text: tuple[str | None, str | None, str | None]) -> bool:
     letters = set(mode)
-    if letters - set("rwaxbt+") or len(letters) != len(mode) or len(letters & set("rwax")) != 1 or {"b", "t"} <= letters:
+    if (
+        letters - set("rwaxbt+")
+        or len(letters) != len(mode)
+        or len(letters & set("rwax")) != 1
+        or {"b", "t"} <= letters
+    ):
         return True
     return text != (None, None, None) if "b" in letters else buffering == 0
 
 
-def _dressed(  # noqa: PLR0913, PLR0917 - the arguments of open()
+def _dressed(
     raw: io.FileIO, mode: str, buffering: int, encoding: str | None, errors: str | None, newline: str | None
 ) -> IO[Any]:
     binary = "b" in mode

@@ -265,4 +265,3 @@ def _end_of(said: IO[bytes]) -> str:
     size = said.seek(0, os.SEEK_END)
     said.seek(max(0, size - _MOST_SAID))
     return said.read().decode("utf-8", "replace")
-
