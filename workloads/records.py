@@ -248,6 +248,17 @@ class LocksResult(msgspec.Struct, frozen=True, kw_only=True):
     ok: bool
 
 
+class FaultsResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The demo's small campaign of faults. coverage: percent of all points that it injected at."""
+
+    trials: int
+    injected: int
+    findings: int
+    coverage: float
+    page: str
+    ok: bool
+
+
 class DemoResult(msgspec.Struct, frozen=True, kw_only=True):
     """The object that `workloads demo --json` prints: a result of each act."""
 
@@ -255,6 +266,7 @@ class DemoResult(msgspec.Struct, frozen=True, kw_only=True):
     forward: RunResult
     leak: RunResult
     locks: LocksResult
+    faults: FaultsResult
     ok: bool
 
     @property

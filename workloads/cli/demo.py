@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workloads.cli.acts import locks
+from workloads.cli.acts import faults, locks
 from workloads.cli.outcome import carry_out, leave, save_page, show_act, show_json, show_result
 from workloads.cli.run import CPUS_MOST
 from workloads.records import DemoResult, Settings
@@ -15,6 +15,7 @@ from workloads.report.demo_page import demo_page
 
 PAGE = Path("out/report.html")
 LOCK_PAGE = "lock-order.html"
+FAULT_PAGE = "faults.html"
 FORWARD = "The same frames, forwarded as mbufs: prepended, pulled up, split, and freed by another process"
 LEAK = "A server that does not free some of its replies: which process, and which line?"
 
@@ -39,7 +40,8 @@ def demo(
     it held is recovered, and a new process takes its place. Then the same frames are forwarded as mbufs for a third of
     that time, up to the table of netstat -m; for a sixth of it one process leaks, until `who` names it and its line;
     and witness tells of a lock held where memory may be waited for, and of two processes that take two locks in
-    opposite order. The lock-order page is written beside the report. Exit status 1 when anything else was found.
+    opposite order. At last everything that can fail in a few operations is made to fail, one place after the other.
+    The lock-order page and the coverage page are written beside the report. Exit status 1 when anything else was found.
     """
     replay = carry_out(Settings(workload="packets", cpus=cpus, seconds=seconds, seed=seed, pcap=pcap, kills=kills))
     if not as_json:
@@ -51,13 +53,15 @@ def demo(
     if not as_json:
         show_act(leak, LEAK, netstat=False)
     held = locks.perform(act_s(seconds, 6), seed, html.with_name(LOCK_PAGE), quiet=as_json)
-    ok = replay.ok and forward.ok and leak.ok and held.ok
-    demo = DemoResult(replay=replay, forward=forward, leak=leak, locks=held, ok=ok)
+    injected = faults.perform(seed, html.with_name(FAULT_PAGE), quiet=as_json)
+    ok = replay.ok and forward.ok and leak.ok and held.ok and injected.ok
+    demo = DemoResult(replay=replay, forward=forward, leak=leak, locks=held, faults=injected, ok=ok)
     save_page(demo_page(demo), html)
     if as_json:
         show_json(demo)
     else:
         typer.echo(f"lock order: {held.page}")
+        typer.echo(f"fault coverage: {injected.page}")
         typer.echo(f"report: {html}")
     leave(demo)
 

@@ -15,6 +15,7 @@ from workloads.histogram import BINS
 from workloads.records import (
     DeathRecord,
     DemoResult,
+    FaultsResult,
     LocksResult,
     RecoveryRecord,
     RunResult,
@@ -205,6 +206,11 @@ def test_a_run_without_mbufs_has_no_section_about_them(result: RunResult) -> Non
         assert f"<h2>{heading}</h2>" not in page
 
 
+def faults() -> FaultsResult:
+    """A small campaign that found nothing."""
+    return FaultsResult(trials=473, injected=464, findings=0, coverage=75.0, page="out/faults.html", ok=True)
+
+
 def locks(rip: RunResult, *, told: bool = True) -> LocksResult:
     """The act of the locks: the bank's record, whose one reversal between processes is the first finding, or none."""
     graph = bank()
@@ -215,7 +221,7 @@ def locks(rip: RunResult, *, told: bool = True) -> LocksResult:
 
 def test_the_page_of_the_demo_leads_with_the_first_act_that_is_not_clean(leaky: RunResult, result: RunResult) -> None:
     clean = msgspec.structs.replace(result, ok=True, violations=[], leaked_items=0, findings=[])
-    demo = DemoResult(replay=clean, forward=clean, leak=leaky, locks=locks(clean), ok=False)
+    demo = DemoResult(replay=clean, forward=clean, leak=leaky, locks=locks(clean), faults=faults(), ok=False)
     page = demo_page(demo)
     reader = read(page)
     assert (reader.open, reader.wrong) == ([], [])
@@ -227,14 +233,14 @@ def test_the_page_of_the_demo_leads_with_the_first_act_that_is_not_clean(leaky: 
 
 def test_a_demo_and_a_run_with_mbufs_survive_json(leaky: RunResult) -> None:
     assert decode_result(encode_result(leaky).encode()) == leaky
-    demo = DemoResult(replay=leaky, forward=leaky, leak=leaky, locks=locks(leaky), ok=False)
+    demo = DemoResult(replay=leaky, forward=leaky, leak=leaky, locks=locks(leaky), faults=faults(), ok=False)
     assert msgspec.json.decode(encode_result(demo), type=DemoResult) == demo
     assert demo.runs == (leaky, leaky, leaky, leaky)
 
 
 def test_a_demo_whose_reversal_was_not_told_leads_with_that(result: RunResult) -> None:
     clean = msgspec.structs.replace(result, ok=True, violations=[], leaked_items=0, findings=[])
-    told = DemoResult(replay=clean, forward=clean, leak=clean, locks=locks(clean), ok=True)
+    told = DemoResult(replay=clean, forward=clean, leak=clean, locks=locks(clean), faults=faults(), ok=True)
     assert "Not found: " not in demo_page(told)
     untold = msgspec.structs.replace(told, ok=False, locks=locks(clean, told=False))
     page = demo_page(untold)
