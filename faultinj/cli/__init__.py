@@ -41,6 +41,7 @@ COMMANDS: tuple[Callable[..., None] | typer.Typer, ...] = (
     campaign,
     run,
     replay,
+    report,
 )
 """The commands, in the order in which --help lists them."""
 

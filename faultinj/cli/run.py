@@ -1,4 +1,4 @@
-"""`faultinj run`: an unmodified Python program and its children under faults; with --sweep, under every fault there is."""
+"""`faultinj run`: an unmodified Python program and its children under faults; with --sweep, under each one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["run"]
 _SHOWN = 20  # injections that the screen shows; the JSON has all
 
 
-def run(  # noqa: PLR0913, PLR0917 - the options of a command
+def run(
     context: typer.Context,
     faults: Annotated[
         list[str] | None,
@@ -68,9 +68,9 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a command
     """Run `-- python app.py ARGS...`, `-- app.py ARGS...` or `-m MODULE ARGS...` under faults, in all its Python
     processes.
 
-    The points, how often each was reached and injected, and where, go to stderr at the end. The status is the program's.
-    With --sweep it runs with n = 1, 2, ... until a run injects nothing: status 1 when something was found, or when nothing
-    was ever injected.
+    The points, how often each was reached and injected, and where, go to stderr at the end. The status is the
+    program's. With --sweep it runs with n = 1, 2, ... until a run injects nothing: status 1 when something was found,
+    or when nothing was ever injected.
     """
     if listing:
         show(_listing())
@@ -105,7 +105,9 @@ def _error_of(point: SystemPoint) -> str:
 def _report(done: Run) -> None:
     columns = (Column("point", number=False), Column("reached"), Column("injected"))
     rows = tuple((name, str(times), str(done.injected.get(name, 0))) for name, times in done.reached.items())
-    lines = [f"faultinj: {line}" for line in to_text(Table("points", columns, rows, "no point was reached")).splitlines()]
+    lines = [
+        f"faultinj: {line}" for line in to_text(Table("points", columns, rows, "no point was reached")).splitlines()
+    ]
     places = _places(done)
     lines += [f"faultinj: injected {line}" for line in places[:_SHOWN]]
     if len(places) > _SHOWN:
@@ -114,7 +116,9 @@ def _report(done: Run) -> None:
     if not done.reached:
         complain("no point was reached: is it a Python program, run by an interpreter that can import faultinj?")
     for name in done.unmet:
-        complain(f"{name}: no point was called so, or the program did not come by; --list shows those that are always there")
+        complain(
+            f"{name}: no point was called so, or the program did not come by; --list shows those that are always there"
+        )
     if not done.faults:
         complain("a run that injected nothing proves nothing")
 

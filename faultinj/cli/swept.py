@@ -16,6 +16,7 @@ from shmalloc.report.table import Column, Table, to_text
 
 __all__ = ["Wanted", "swept"]
 
+
 class Wanted(NamedTuple):
     """What was typed."""
 
@@ -48,7 +49,7 @@ def swept(wanted: Wanted) -> int:
     try:
         if wanted.trial is not None:
             return _again(sweep, wanted.trial)
-        sweep.told = lambda outcome: _tell(sweep, outcome)
+        sweep.told = _tell
         result = sweep.run()
     except DirtyProgram as error:
         complain(str(error))
@@ -96,12 +97,10 @@ def _again(sweep: ProgramSweep, trial: str) -> int:
     return int(bool(outcome.findings) or not outcome.injected)
 
 
-def _tell(sweep: ProgramSweep, outcome: Outcome) -> None:
+def _tell(outcome: Outcome) -> None:
     for finding in outcome.findings:
         complain(f"{outcome.trial.id}: {finding.kind}: {finding.detail}")
         _said(finding.stack)
-    if outcome.findings:
-        complain(f"again: {sweep.replay(outcome)}")
 
 
 def _said(lines: tuple[str, ...]) -> None:
@@ -114,7 +113,9 @@ def _report(result: SweepResult) -> None:
         (row.point, *map(str, (row.reached, row.injected, row.success, row.clean_error, row.findings)))
         for row in result.points
     )
-    table = Table("points", (Column("point", number=False), *(Column(head) for head in heads)), rows, "no point was reached")
+    table = Table(
+        "points", (Column("point", number=False), *(Column(head) for head in heads)), rows, "no point was reached"
+    )
     for line in to_text(table).splitlines():
         complain(line)
     for cell in result.cells:
@@ -122,4 +123,6 @@ def _report(result: SweepResult) -> None:
             complain(f"not exhausted: {cell.kind}, after {cell.trials} runs")
     if result.empty:
         complain("nothing was ever injected: a sweep that injected nothing proves nothing")
-    complain(f"{result.trials} runs, {result.injected} with a fault, {len(result.findings)} findings, {result.seconds:.1f} s")
+    complain(
+        f"{result.trials} runs, {result.injected} with a fault, {len(result.findings)} findings, {result.seconds:.1f} s"
+    )

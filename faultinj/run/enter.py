@@ -90,7 +90,7 @@ def _write_down(point: object, error: BaseException) -> None:
 
 
 def _append(path: str, point: object, error: BaseException) -> None:
-    frames = []
+    frames: list[str] = []
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and len(frames) < _MOST_FRAMES:
         code = frame.f_code
@@ -118,6 +118,8 @@ _OWN = (os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep, "<
 def _last_line(error: BaseException) -> str:
     """What a traceback ends with. The module traceback would look for files, which are under faults."""
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    )
     text = str(error)
     return f"{name}: {text}" if text else name

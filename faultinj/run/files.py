@@ -1,6 +1,7 @@
 """open() under faults: the same objects as ever, over a raw file that may fail to be opened, read and written.
 
-Owns how a text or buffered file is put together. What is written fails where a full disk fails: when buffers are emptied.
+Owns how a text or buffered file is put together. What is written fails where a full disk fails: when buffers are
+emptied.
 Source: the documentation of io.open.
 """
 
@@ -43,7 +44,7 @@ def put_in_place(points: dict[str, SystemPoint]) -> None:
             writing(named(self.name), len(data))
             return super().write(data)
 
-    def open(  # noqa: A001, PLR0913 - it is the function of that name
+    def open(  # noqa: A001 - it is the function of that name
         file: Any,
         mode: str = "r",
         buffering: int = -1,
@@ -66,17 +67,22 @@ def put_in_place(points: dict[str, SystemPoint]) -> None:
             raw.close()
             raise
 
-    io.open = builtins.open = Standing(genuine, open, "io")  # type: ignore[assignment]
+    io.open = builtins.open = Standing(genuine, open, "io")
 
 
 def _refused(mode: str, buffering: int, text: tuple[str | None, str | None, str | None]) -> bool:
     letters = set(mode)
-    if letters - set("rwaxbt+") or len(letters) != len(mode) or len(letters & set("rwax")) != 1 or {"b", "t"} <= letters:
+    if (
+        letters - set("rwaxbt+")
+        or len(letters) != len(mode)
+        or len(letters & set("rwax")) != 1
+        or {"b", "t"} <= letters
+    ):
         return True
     return text != (None, None, None) if "b" in letters else buffering == 0
 
 
-def _dressed(  # noqa: PLR0913, PLR0917 - the arguments of open()
+def _dressed(
     raw: io.FileIO, mode: str, buffering: int, encoding: str | None, errors: str | None, newline: str | None
 ) -> IO[Any]:
     binary = "b" in mode
@@ -85,7 +91,7 @@ def _dressed(  # noqa: PLR0913, PLR0917 - the arguments of open()
         buffering = -1
     line = buffering == 1 or (buffering < 0 and not binary and raw.isatty())
     if buffering == 0:
-        return raw  # type: ignore[return-value]
+        return raw
     size = buffering if buffering > 1 else max(getattr(os.fstat(raw.fileno()), "st_blksize", 0), io.DEFAULT_BUFFER_SIZE)
     if "+" in mode:
         buffered: Any = io.BufferedRandom(raw, size)

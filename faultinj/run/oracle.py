@@ -54,7 +54,9 @@ def findings_of(
     of_core = any(one.point in core for one in injected)
     for line in dict.fromkeys(last_lines(ending.stderr)):
         if line not in genuine and not (of_core and line.startswith("shmalloc.errors.")):
-            found.append(Finding(kind="foreign error", detail=f"a traceback ends with {line!r}, which was not injected"))
+            found.append(
+                Finding(kind="foreign error", detail=f"a traceback ends with {line!r}, which was not injected")
+            )
     found += [
         Finding(kind="leak", detail=f"{path} is left, which a clean run does not leave")
         for path in ending.left
@@ -78,5 +80,6 @@ def _of_status(ending: Ending, allowed: Collection[int], limit_s: float) -> Iter
         yield Finding(kind="crash", detail=f"it was ended by {signal.Signals(-status).name}")
     elif status not in allowed:
         yield Finding(
-            kind="unclean error", detail=f"it ended with status {status}; allowed: {', '.join(map(str, sorted(allowed)))}"
+            kind="unclean error",
+            detail=f"it ended with status {status}; allowed: {', '.join(map(str, sorted(allowed)))}",
         )
