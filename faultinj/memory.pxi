@@ -1,7 +1,8 @@
 # memory.pxi - the point "memory.alloc": the interpreter's own allocations may fail. Owns the hook in the interpreter's
 # allocators (PEP 445) of the domains MEM and OBJ, which are called with the GIL held. The hook allocates nothing, takes
 # no lock and calls no Python; a thread that is inside it already, or that is spared, passes.
-# It waits for the main program: the interpreter says that it begins by the audit events cpython.run_*.
+# It waits for the main program: of the audit events the first `exec` after a `cpython.run_*`, which is past the reading
+# and compiling of the script.
 # RAW is left alone: much of what asks there cannot report that it got nothing.
 
 cdef extern from *:
@@ -12,13 +13,14 @@ cdef extern from *:
     static int fi_hooked;
     static struct fi_block *fi_memory_block; /* NULL: every allocation passes */
     static uint32_t fi_memory_point;
-    static int fi_memory_begun; /* the interpreter has started up */
+    enum { FI_STARTING_UP, FI_LOADING, FI_BEGUN };
+    static int fi_memory_stage;
     static _Thread_local int fi_memory_inside;
     static int fi_memory_fails(size_t bytes) {
         struct fi_request q = {.q_bytes = bytes};
         struct fi_verdict v;
         int fails = 0;
-        if (fi_memory_block == NULL || !fi_memory_begun || fi_memory_inside) {
+        if (fi_memory_block == NULL || fi_memory_stage != FI_BEGUN || fi_memory_inside) {
             return 0;
         }
         fi_memory_inside++;
@@ -48,12 +50,18 @@ cdef extern from *:
     static int fi_memory_begins(const char *event, PyObject *args, void *ctx) {
         (void)args;
         (void)ctx;
-        if (!fi_memory_begun && strncmp(event, "cpython.run_", 12) == 0) {
-            fi_memory_begun = 1;
+        if (fi_memory_stage == FI_STARTING_UP && strncmp(event, "cpython.run_", 12) == 0) {
+            fi_memory_stage = FI_LOADING;
+        } else if (fi_memory_stage == FI_LOADING && strcmp(event, "exec") == 0) {
+            fi_memory_stage = FI_BEGUN;
         }
         return 0;
     }
-    static int fi_memory_wait(void) {
+    static int fi_memory_at_once(int at_once) {
+        if (at_once || fi_memory_stage != FI_STARTING_UP) {
+            fi_memory_stage = FI_BEGUN;
+            return 0;
+        }
         return PySys_AddAuditHook(fi_memory_begins, NULL);
     }
     static void fi_memory_spare(int more) {
@@ -76,9 +84,8 @@ cdef extern from *:
     }
     """
     void fi_memory_set(fi_block *b, uint32_t point)
-    int fi_memory_wait() except -1
+    int fi_memory_at_once(int at_once) except -1
     void fi_memory_spare(int more)
-    int fi_memory_begun
 
 cdef Block MEMORY = None # whose point it is: lives as long as the hook may look at it
 
@@ -86,15 +93,12 @@ cdef Block MEMORY = None # whose point it is: lives as long as the hook may look
 def fail_memory(point, bint at_program=False):
     """Have the interpreter's allocations reach this point of the block in use; None: no more. at_program: not before the
     interpreter has started up and begins with its program."""
-    global MEMORY, fi_memory_begun
+    global MEMORY
     if point is None or CURRENT is None or CURRENT.gone:
         fi_memory_set(NULL, 0)
         return
     MEMORY = CURRENT
-    if not at_program:
-        fi_memory_begun = 1
-    elif not fi_memory_begun:
-        fi_memory_wait()
+    fi_memory_at_once(not at_program)
     fi_memory_set(&MEMORY.b, <uint32_t>point)
 
 

@@ -1,4 +1,4 @@
-"""`faultinj run`: an unmodified Python program and its children under faults; with --sweep, under every fault there is."""
+"""`faultinj run`: an unmodified Python program and its children under faults; with --sweep, under each one."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def run(
     """Run `-- python app.py ARGS...`, `-- app.py ARGS...` or `-m MODULE ARGS...` under faults, in all its Python
     processes.
 
-    The points, how often each was reached and injected, and where, go to stderr at the end. The status is the program's.
-    With --sweep it runs with n = 1, 2, ... until a run injects nothing: status 1 when something was found, or when nothing
-    was ever injected.
+    The points, how often each was reached and injected, and where, go to stderr at the end. The status is the
+    program's. With --sweep it runs with n = 1, 2, ... until a run injects nothing: status 1 when something was found,
+    or when nothing was ever injected.
     """
     if listing:
         show(_listing())

@@ -49,7 +49,7 @@ def swept(wanted: Wanted) -> int:
     try:
         if wanted.trial is not None:
             return _again(sweep, wanted.trial)
-        sweep.told = lambda outcome: _tell(sweep, outcome)
+        sweep.told = _tell
         result = sweep.run()
     except DirtyProgram as error:
         complain(str(error))
@@ -97,12 +97,10 @@ def _again(sweep: ProgramSweep, trial: str) -> int:
     return int(bool(outcome.findings) or not outcome.injected)
 
 
-def _tell(sweep: ProgramSweep, outcome: Outcome) -> None:
+def _tell(outcome: Outcome) -> None:
     for finding in outcome.findings:
         complain(f"{outcome.trial.id}: {finding.kind}: {finding.detail}")
         _said(finding.stack)
-    if outcome.findings:
-        complain(f"again: {sweep.replay(outcome)}")
 
 
 def _said(lines: tuple[str, ...]) -> None:

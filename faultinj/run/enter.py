@@ -90,7 +90,7 @@ def _write_down(point: object, error: BaseException) -> None:
 
 
 def _append(path: str, point: object, error: BaseException) -> None:
-    frames = []
+    frames: list[str] = []
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and len(frames) < _MOST_FRAMES:
         code = frame.f_code

@@ -1,6 +1,7 @@
 """open() under faults: the same objects as ever, over a raw file that may fail to be opened, read and written.
 
-Owns how a text or buffered file is put together. What is written fails where a full disk fails: when buffers are emptied.
+Owns how a text or buffered file is put together. What is written fails where a full disk fails: when buffers are
+emptied.
 Source: the documentation of io.open.
 """
 
@@ -66,7 +67,7 @@ def put_in_place(points: dict[str, SystemPoint]) -> None:
             raw.close()
             raise
 
-    io.open = builtins.open = Standing(genuine, open, "io")  # type: ignore[assignment]
+    io.open = builtins.open = Standing(genuine, open, "io")
 
 
 def _refused(mode: str, buffering: int, text: tuple[str | None, str | None, str | None]) -> bool:
@@ -90,7 +91,7 @@ def _dressed(
         buffering = -1
     line = buffering == 1 or (buffering < 0 and not binary and raw.isatty())
     if buffering == 0:
-        return raw  # type: ignore[return-value]
+        return raw
     size = buffering if buffering > 1 else max(getattr(os.fstat(raw.fileno()), "st_blksize", 0), io.DEFAULT_BUFFER_SIZE)
     if "+" in mode:
         buffered: Any = io.BufferedRandom(raw, size)

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
+import msgspec
+
 from faultinj import declared
 from faultinj._faultinj import COUNT, PERSISTENT, TRANSIENT
 from faultinj.plan import UnknownPoint, matching
@@ -45,9 +47,9 @@ class DirtyProgram(RuntimeError):
 
 @dataclass(slots=True, kw_only=True)
 class ProgramSweep:
-    """A sweep of one program. ok: statuses that are allowed besides 0; limit: the most n of a kind, 0: none; timeout: of
-    each run, seconds; watch: directories in which a fault must leave nothing more than a clean run; told: called after
-    each run."""
+    """A sweep of one program. ok: statuses that are allowed besides 0; limit: the most n of a kind, 0: none; timeout:
+    of each run, seconds; watch: directories in which a fault must leave nothing more than a clean run; told: called
+    after each run."""
 
     command: Sequence[str]
     title: str
@@ -100,7 +102,11 @@ class ProgramSweep:
         for path in left:  # the next run finds what this one found
             path.unlink(missing_ok=True)
         ending = Ending(status, stderr, tuple(left))
-        findings = findings_of(ending, self._allowed, injected, errors, self.timeout)
+        again = f"again: {self.replay(kind, n)}"
+        findings = tuple(
+            msgspec.structs.replace(one, stack=(*one.stack, again))
+            for one in findings_of(ending, self._allowed, injected, errors, self.timeout)
+        )
         return Outcome(
             trial=Trial(scenario=self.title, kind=kind, n=n, points=self.points),
             verdict="finding" if findings else "clean" if fired else "nothing injected",
@@ -111,9 +117,9 @@ class ProgramSweep:
             seconds=time.monotonic() - began,
         )
 
-    def replay(self, outcome: Outcome) -> str:
+    def replay(self, kind: Swept, n: int) -> str:
         """The command that runs a trial again."""
-        words = ["faultinj", "run", "--trial", f"{outcome.trial.kind}/{outcome.trial.n}"]
+        words = ["faultinj", "run", "--trial", f"{kind}/{n}"]
         words += ["--points", self.points] if self.points != DEFAULT_POINTS else []
         words += ["--ok", ",".join(map(str, self.ok))] if self.ok else []
         words += ["--timeout", f"{self.timeout:g}"] if self.timeout != 60 else []

@@ -10,6 +10,8 @@ import contextlib
 import fcntl
 import os
 import re
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +87,29 @@ def tree() -> Iterator[Tree]:
 
     Raises: OSError: /dev/shm has no room for the block (about 520 KiB).
     """
+    with _ended_in_order():
+        yield from _made()
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """A signal that ends programs becomes SystemExit, so that whatever was made is taken away."""
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _made() -> Iterator[Tree]:
     _take_away_orphans()
     path = _SHM / f"{BLOCK_PREFIX}{os.getpid()}"
     log = _SHM / f"{path.name}.log"
