@@ -178,7 +178,7 @@ def test_a_reversal_between_two_processes_is_told_with_both_stacks_and_both_pids
 
 
 def test_the_lock_order_page_is_named_and_has_what_both_found(ended: Demo) -> None:
-    assert ended.out.splitlines()[-2] == "lock order: out/lock-order.html"
+    assert ended.out.splitlines()[-3] == "lock order: out/lock-order.html"
     page = (ended.directory / "out" / "lock-order.html").read_text()
     data = json.loads(page.partition('<script type="application/json" id="data">')[2].partition("</script>")[0])
     assert [finding["rule"] for finding in data["findings"]] == ["lock-order-reversal", "sleep-under-lock"]
@@ -189,6 +189,16 @@ def test_the_lock_order_page_is_named_and_has_what_both_found(ended: Demo) -> No
         ("accounts", "ledger"),
         ("ledger", "accounts"),
     }
+
+
+def test_the_coverage_page_is_named_and_the_small_campaign_found_nothing(ended: Demo) -> None:
+    assert ended.out.splitlines()[-2] == "fault coverage: out/faults.html"
+    page = (ended.directory / "out" / "faults.html").read_text()
+    data = json.loads(page.partition('<script type="application/json" id="data">')[2].partition("</script>")[0])
+    states = {point["name"]: point["state"] for point in data["points"]}
+    assert {states[name] for name in ("zone.ctor", "page.supply", "queue.put", "crash.step")} == {"injected"}
+    assert data["outcomes"] == []
+    assert re.search(r"faults injected at \d+ of \d+ points \(\d+\.\d %\); 0 findings", ended.out)
 
 
 def test_the_last_line_names_the_page(ended: Demo) -> None:
