@@ -11,6 +11,7 @@ import typer
 
 from faultinj.campaign.driver import SWEEP, load_driver
 from faultinj.campaign.regression import RegressionFails, check_regression, read_regression, save_regression
+from faultinj.campaign.spec import near
 from faultinj.campaign.store import Store
 from faultinj.cli.guard import guarded
 from faultinj.cli.wrong import complain, usage
@@ -67,7 +68,10 @@ def replay(
                 parse_trial(trial), oracles=None if oracles is None else [word for word in oracles.split(",") if word]
             )
         else:
-            outcome = load_driver(driver, modules or ()).run_trial(parse_trial(trial))
+            trials, wanted = load_driver(driver, modules or ()), parse_trial(trial)
+            if wanted.scenario not in trials.scenario_names():
+                usage(f"there is no scenario {wanted.scenario!r}; {near(wanted.scenario, trials.scenario_names())}")
+            outcome = trials.run_trial(wanted)
     except (ScenarioError, TrialIdError, LookupError) as error:
         usage(str(error))
     if as_json:
