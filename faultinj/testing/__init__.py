@@ -1,0 +1,1 @@
+"""Tests under faults: what the marker `faults` does. Loaded when a test asks for it."""
