@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from faultinj import declared, process
 from faultinj._faultinj import OFF, PERSISTENT, TRANSIENT, Block
 from faultinj.grammar import GrammarError, parse_program
 from faultinj.plan import PlanError, UnknownPoint, matching
-from faultinj.program import Setting
+from faultinj.program import Modifier, Program, Setting, Term
 from faultinj.pytest_plugin import ROUND
 from faultinj.testing.arming import lent
 from faultinj.testing.wishes import Wishes, wishes_of
@@ -34,7 +36,8 @@ declared.observe(lambda point, error: _injected.append(error))
 class Round:
     """One run of a test with one fault. `excused`: what it raised was the fault, cleanly reported."""
 
-    def __init__(self, wishes: Wishes, block: Block, kind: str, n: int) -> None:
+    def __init__(self, item: Any, wishes: Wishes, block: Block, kind: str, n: int) -> None:
+        self.item = item
         self.wishes = wishes
         self.block = block
         self.kind = kind
@@ -54,8 +57,19 @@ class Round:
             if not (judged and self.injected and self._clean(error)):
                 raise
             self.excused = type(error).__name__
+        else:
+            if judged:
+                self._disarm()
+                self._excuse_kept()
         finally:
             self._disarm()
+
+    def _excuse_kept(self) -> None:
+        """A unittest.TestCase raises nothing: pytest keeps its errors at the item, for the report."""
+        kept = getattr(self.item, "_excinfo", None)
+        if self.injected and kept and self._clean(kept[0].value):
+            self.excused = type(kept[0].value).__name__
+            del self.item._excinfo
 
     def _arm(self) -> None:
         names = self.block.names()
@@ -68,12 +82,8 @@ class Round:
             numbers = [names.index(name) for name in found]
             if program in ("", "nth"):
                 selected += numbers
-            elif not self._set:
-                head, colon, action = program.partition(":")
-                if head.strip() != "nth" or not colon:
-                    raise PlanError("", f"{wish}: a sweep counts by itself: write {points.strip()}=nth:ACTION")
-                text = f"nth({self.n}):{action}" if self.kind == "transient" else action
-                process.apply((Setting(points.strip(), parse_program(text)),), self.block)
+            else:
+                process.apply((Setting(points.strip(), _program(wish, self.kind, self.n)),), self.block)
                 self._set += numbers
         if selected:
             self.block.sweep(_KINDS[self.kind], self.n, 0, selected)
@@ -119,14 +129,46 @@ def sweep_item(item: pytest.Item, nextitem: pytest.Item | None, marker: pytest.M
     return True
 
 
+def _program(wish: str, kind: str, n: int) -> Program:
+    """What the point of POINT=nth:ACTION is given for run n.   Raises: PlanError, GrammarError."""
+    point, _, program = wish.partition("=")
+    head, colon, action = program.partition(":")
+    terms = parse_program(action).terms if colon else ()
+    if head.strip() != "nth" or len(terms) != 1 or terms[0].modifiers or terms[0].action in ("off", "arm"):
+        raise PlanError("", f"{wish}: a sweep counts by itself: write {point.strip()}=nth:ACTION")
+    (term,) = terms
+    if kind == "transient":
+        return Program((replace(term, modifiers=(Modifier("nth", n),)),))
+    if n == 1:
+        return Program(terms)
+    return Program((Term("off", (Modifier("count", n - 1),), None, term.filters), term))
+
+
+def _series(points: tuple[str, ...], names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Wishes that are swept together: those without an action, which have one count; each point with an action has its
+    own.   Raises: UnknownPoint; PlanError, GrammarError: an action cannot be."""
+    together: list[str] = []
+    alone: list[tuple[str, ...]] = []
+    for wish in points:
+        point, _, program = wish.partition("=")
+        found = matching(point.strip(), names)
+        if not found:
+            raise UnknownPoint(point.strip(), names)
+        if program.strip() in ("", "nth"):
+            together.append(point.strip())
+            continue
+        _program(wish, "transient", 1)
+        alone += [(f"{name}={program.strip()}",) for name in found]
+    return ([tuple(together)] if together else []) + alone
+
+
 def _swept(item: pytest.Item, nextitem: pytest.Item | None, wishes: Wishes) -> list[pytest.TestReport]:
     failures: list[str] = []
     runs = injected = 0
     with lent() as block:  # a name that no point has is said once, and not in each run
-        for wish in wishes.points:
-            if not matching(wish.partition("=")[0].strip(), block.names()):
-                raise UnknownPoint(wish.partition("=")[0].strip(), block.names())
-    for kind in wishes.kinds:
+        series = _series(wishes.points, block.names())
+    for points, kind in product(series, wishes.kinds):
+        wishes = replace(wishes, points=points)
         if wishes.only is not None and kind != wishes.only[0]:
             continue
         for n in range(1, wishes.limit + 1) if wishes.only is None else (wishes.only[1],):
@@ -145,7 +187,8 @@ def _swept(item: pytest.Item, nextitem: pytest.Item | None, wishes: Wishes) -> l
                     f"{kind}: {wishes.limit} runs, and each injected a fault: it does not end; raise `limit`?"
                 )
     if not failures and injected == 0:
-        failures.append(f"nothing was ever injected at {', '.join(wishes.points)}: it proves nothing")
+        wanted = ", ".join(point for points in series for point in points)
+        failures.append(f"nothing was ever injected at {wanted}: it proves nothing")
     return [_report(item, "\n\n".join(failures), runs, injected)]
 
 
@@ -155,7 +198,7 @@ def _round(
     """The reports of one run, what is wrong with it, and how many faults there were."""
     _injected.clear()
     with lent() as block:
-        one = Round(wishes, block, kind, n)
+        one = Round(item, wishes, block, kind, n)
         item.stash[ROUND] = one
         try:
             if hasattr(item, "_initrequest"):

@@ -62,7 +62,8 @@ class SystemPoint(Point):
 
     def reached_with(self, first: Any, second: Any = None) -> None:
         """Reach the point with the paths that the genuine error carries as filename and filename2."""
-        _paths.given = (first, second)
+        # As the call itself: its error carries what the object says its path is, not the object.
+        _paths.given = tuple(os.fspath(path) if isinstance(path, os.PathLike) else path for path in (first, second))
         try:
             self(named(first))
         finally:

@@ -4,6 +4,7 @@ import errno
 import importlib
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,17 @@ def test_an_error_is_the_genuine_one() -> None:
         str(genuine.value),
         genuine.value.filename,
     )
+
+
+def test_an_error_names_what_a_path_object_says() -> None:
+    faultinj.use(faultinj.Block.anonymous())
+    made = point(Place("t.open", "", errno.EMFILE, "", ("path",)))
+    path = Path("/nowhere/at/all")
+    with pytest.raises(FileNotFoundError) as genuine:
+        os.open(path, os.O_RDONLY)
+    with faultinj.inject("t.open=return(ENOENT)"), pytest.raises(FileNotFoundError) as injected:
+        made.reached_with(path)
+    assert (injected.value.filename, str(injected.value)) == (genuine.value.filename, str(genuine.value))
 
 
 def test_an_error_of_two_paths_carries_both() -> None:

@@ -174,3 +174,61 @@ def test_every_test_of_a_run_can_be_swept_and_workers_share_them(pytester: pytes
     ended = run(pytester, body, "--faults", "app.*", "-n", "2")
     ended.assert_outcomes(passed=4)
     ended.stdout.fnmatch_lines(["faults: 4 tests swept in 16 runs, 8 faults injected"])
+
+
+def test_an_action_is_swept_at_each_of_its_points_for_good_too(pytester: pytest.Pytester) -> None:
+    body = """
+send = faultinj.point("app.send", error=ValueError)
+failed = []
+
+@pytest.mark.faults("app.save=nth:return(EIO)", "app.send=nth:return(ENOSPC)", raises=OSError)
+def test_both():
+    times = []
+    try:
+        for number in range(3):
+            times.append(save)
+            save()
+        send()
+    finally:
+        failed.append(len(times))
+
+def test_after():
+    # save at 1, 2 and 3, once and for good, each with a run without a fault behind it; send at 1, likewise
+    assert failed == [1, 2, 3, 3] * 2 + [3, 3] * 2
+"""
+    result = run(pytester, body)
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["faults: 1 tests swept in 12 runs, 8 faults injected"])
+
+
+def test_the_second_action_of_a_marker_breaks_the_test(pytester: pytest.Pytester) -> None:
+    body = """
+send = faultinj.point("app.send", error=ValueError)
+
+@pytest.mark.faults("app.save=nth:return(EIO)", "app.send=nth:return(ENOSPC)", raises=(), kinds="transient")
+def test_both():
+    try:
+        save()
+    except OSError:
+        pass
+    send()
+"""
+    result = run(pytester, body)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["transient n = 1, injected at app.send; again with: *"])
+
+
+def test_clean_errors_of_a_unittest_case_are_clean(pytester: pytest.Pytester) -> None:
+    body = """
+import unittest
+
+class TestCase(unittest.TestCase):
+    @pytest.mark.faults("app.save")
+    def test_clean(self):
+        save()
+
+    @pytest.mark.faults("app.save", raises=KeyError)
+    def test_other(self):
+        save()
+"""
+    run(pytester, body).assert_outcomes(passed=1, failed=1)
