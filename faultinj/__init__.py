@@ -22,21 +22,27 @@ refused.
 What happens at a point is said by a program in the grammar of ``faultinj.grammar``, set by :func:`inject` for the time
 of a block of code, by :func:`set` until :func:`clear`, from outside by ``faultinj ctl``, or by the environment (see
 ``faultinj.environment``). Python programs declare points of their own: :func:`point`.
+
+PYTEST_DONT_REWRITE: pytest loads the package with its plugin.
 """
 
-from faultinj import environment
-from faultinj._faultinj import Block, CoreError
-from faultinj.arming import FaultinjError, NotArmed, arm, disarm
-from faultinj.catalogue import FaultPoint
-from faultinj.declared import FaultInjected, Point, point
-from faultinj.declared import all_points as points
-from faultinj.grammar import GrammarError
-from faultinj.guard import Guard, inject, settings
-from faultinj.guard import clear_program as clear
-from faultinj.guard import set_program as set  # noqa: A004
-from faultinj.plan import PlanError, UnknownPoint
-from faultinj.process import current, use
-from faultinj.sweep.registry import scenario
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from faultinj._faultinj import Block, CoreError
+    from faultinj.arming import FaultinjError, NotArmed, arm, disarm
+    from faultinj.catalogue import FaultPoint
+    from faultinj.declared import FaultInjected, Point, point
+    from faultinj.declared import all_points as points
+    from faultinj.grammar import GrammarError
+    from faultinj.guard import Guard, inject, settings
+    from faultinj.guard import clear_program as clear
+    from faultinj.guard import set_program as set  # noqa: A004
+    from faultinj.plan import PlanError, UnknownPoint
+    from faultinj.process import current, use
+    from faultinj.sweep.registry import scenario
 
 __all__ = [
     "Block",
@@ -63,4 +69,27 @@ __all__ = [
     "use",
 ]
 
-environment.begin()
+# pytest loads the package with its plugin in every run: what a name stands for is imported when it is first asked for.
+_HOMES = {
+    **dict.fromkeys(("Block", "CoreError"), "faultinj._faultinj"),
+    **dict.fromkeys(("FaultinjError", "NotArmed", "arm", "disarm"), "faultinj.arming"),
+    "FaultPoint": "faultinj.catalogue",
+    **dict.fromkeys(("FaultInjected", "Point", "point", "points"), "faultinj.declared"),
+    "GrammarError": "faultinj.grammar",
+    **dict.fromkeys(("Guard", "clear", "inject", "set", "settings"), "faultinj.guard"),
+    **dict.fromkeys(("PlanError", "UnknownPoint"), "faultinj.plan"),
+    **dict.fromkeys(("current", "use"), "faultinj.process"),
+    "scenario": "faultinj.sweep.registry",
+}
+_CALLED_THERE = {"points": "all_points", "clear": "clear_program", "set": "set_program"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), _CALLED_THERE.get(name, name))
+    return value
+
+
+if any(name.startswith("FAULTINJ") for name in os.environ):
+    importlib.import_module("faultinj.environment").begin()

@@ -6,6 +6,8 @@ Owns the process's view of a block and the capture of Python stacks. Must hold n
 never refers to the arena it watches: the arena keeps it (companion_keep), not the other way round.
 """
 
+cimport cython
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
@@ -156,6 +158,8 @@ cdef void tell(w_block *b, void *ctx, uint32_t report) noexcept:
         (<Watch>ctx).on_report(<object>report)
 
 
+# What __dealloc__ uses is still there then: a collector that breaks a cycle takes nothing out of it.
+@cython.no_gc_clear
 cdef class Watch:
     """This process's view of a block, and the calls by which watched locks report to it.
 
@@ -167,7 +171,8 @@ cdef class Watch:
     cdef object skip, on_report
     cdef public object on_task # () -> the TaskHeld of the task that this thread runs, or None
     cdef public object on_alive # (class, instance) -> whether this process has the file lock still
-    cdef object memory # a buffer's owner, when the block is not an arena's
+    # When the block is not an arena's: a buffer, referred to as the collector does not see, so that it goes last.
+    cdef Py_buffer memory
     cdef void *mapped # or what of_file mapped
     cdef size_t mapped_bytes
     cdef bint armed
@@ -177,6 +182,7 @@ cdef class Watch:
             w_block_close(self.b) # only without an arena: detached() has been called otherwise
         if self.mapped != NULL:
             munmap(self.mapped, self.mapped_bytes)
+        PyBuffer_Release(&self.memory) # of none: nothing
 
     @staticmethod
     def of_arena(capsule, bytes entry not None, geometry, skip, on_report):
@@ -217,13 +223,12 @@ cdef class Watch:
     @staticmethod
     def of_memory(memory, bytes entry not None, geometry, skip, on_report):
         """Open, or make, the block in a writable buffer: watched locks report by the calls below."""
-        cdef unsigned char[::1] view = memory
         cdef w_geometry g
-        g.g_classes, g.g_edges, g.g_stacks, g.g_frames, g.g_reports, g.g_threads, g.g_processes = geometry
-        refuse(w_block_format(&view[0], view.shape[0], &g, entry))
         cdef Watch self = Watch.__new__(Watch)
-        refuse(w_block_open(&view[0], view.shape[0], False, &self.b))
-        self.memory = view
+        PyObject_GetBuffer(memory, &self.memory, PyBUF_WRITABLE)
+        g.g_classes, g.g_edges, g.g_stacks, g.g_frames, g.g_reports, g.g_threads, g.g_processes = geometry
+        refuse(w_block_format(self.memory.buf, <uint64_t>self.memory.len, &g, entry))
+        refuse(w_block_open(self.memory.buf, <uint64_t>self.memory.len, False, &self.b))
         self.begin(skip, on_report)
         return self
 

@@ -176,6 +176,7 @@ cdef inline void watched_waited(watched_lock *entry) noexcept:
         w_not_acquired(b, entry.c, foreign_base | entry.number)
 
 
+@cython.no_gc_clear # as Watch
 cdef class ForeignLock:
     """What stands in the table for a lock that is made of other things, as a semaphore is: whoever makes it, says when it
     is waited for, taken and given back. What it still holds goes with it."""

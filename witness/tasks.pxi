@@ -18,6 +18,7 @@ cdef bint alive_here(w_block *b, void *ctx, uint32_t c, uint64_t instance) noexc
 cdef uint32_t task_count = 0
 
 
+@cython.no_gc_clear # as Watch
 cdef class TaskHeld:
     """The locks of one task, by the calls of Watch. A task that dies holding some gives them up without a word."""
     cdef Watch watch
