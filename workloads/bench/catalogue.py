@@ -42,6 +42,7 @@ CASES: tuple[Case, ...] = (
     Case("fault.off", "C: a fault point that is not armed", "ns"),
     Case("fault.pair", "C: what unarmed points cost a pair of calls, 2 KiB", "ns"),
     Case("fault.armed", "C: a fault point that is armed and does not fire", "ns"),
+    Case("fault.sweep", "the allocator swept, transient and persistent faults: trials", "a second"),
     Case("recover.1k", "C: death of a CPU that holds 1,000 items, 1,000 others live", "us"),
     Case("recover.10k", "C: the same with 10,000 others live", "us"),
     Case("recover.100k", "C: the same with 100,000 others live", "us"),
@@ -90,6 +91,8 @@ def figure(value: float, unit: Unit) -> str:
         return f"{ns / 1e9:.3g} s"
     if unit == "bytes":
         return f"{value / 1024:,.0f} KiB"
+    if unit == "a second":
+        return f"{value:,.0f} a second"
     return f"{value:.2f} %" if unit == "%" else f"{value:.2f}x"
 
 

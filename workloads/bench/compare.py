@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workloads.bench.catalogue import CASES, figure
-from workloads.bench.records import BenchReport, ReportUnreadable, Sample, Verdict, is_ours, load
+from workloads.bench.records import MORE_IS_BETTER, BenchReport, ReportUnreadable, Sample, Verdict, is_ours, load
 
 THRESHOLD = 1.15
 
@@ -102,7 +102,7 @@ def compare_reports(a: BenchReport, b: BenchReport, *, threshold: float = THRESH
                 *key,
                 one.best if one else None,
                 two.best if two else None,
-                more_is_better=unit == "x",
+                more_is_better=unit in MORE_IS_BETTER,
                 threshold=threshold,
                 counts=counts,
             )

@@ -13,7 +13,8 @@ import msgspec
 
 FORMAT = 1
 
-Unit = Literal["ns", "us", "bytes", "%", "x"]
+Unit = Literal["ns", "us", "bytes", "%", "x", "a second"]
+MORE_IS_BETTER: frozenset[Unit] = frozenset({"x", "a second"})
 Sense = Literal["ratio_at_most", "ratio_below", "times_faster", "at_most", "at_least"]
 
 

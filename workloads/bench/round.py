@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 
 from workloads.bench.catalogue import case as case_of
-from workloads.bench.records import Sample, Skip
+from workloads.bench.records import MORE_IS_BETTER, Sample, Skip
 
 Progress = Callable[[str], None]
 """Called once for each finished step, with what it was."""
@@ -32,7 +32,7 @@ class Tableau:
         self._runs.pop((case, subject), None)
 
     def samples(self) -> tuple[Sample, ...]:
-        """A sample for each subject with runs. The best is the least, or for a speed-up the greatest."""
+        """A sample for each subject with runs. The best is the least, or for a speed-up or a rate the greatest."""
         made = []
         for (case, subject), runs in self._runs.items():
             unit = case_of(case).unit
@@ -41,7 +41,7 @@ class Tableau:
                     case=case,
                     subject=subject,
                     unit=unit,
-                    best=max(runs) if unit == "x" else min(runs),
+                    best=max(runs) if unit in MORE_IS_BETTER else min(runs),
                     median=statistics.median(runs),
                     runs=len(runs),
                     turns=tuple(runs),

@@ -13,6 +13,7 @@ from workloads.bench.native import measure_native
 from workloads.bench.records import FORMAT, BenchReport
 from workloads.bench.round import Progress, Tableau
 from workloads.bench.statements import measure_statements
+from workloads.bench.sweeps import ALLOCATOR, measure_sweep
 from workloads.bench.targets import judge
 from workloads.bench.watched import measure_watched
 
@@ -22,6 +23,7 @@ BUDGET_MS = 20.0
 BUDGET_MS_QUICK = 5.0
 FORWARD_S = 2.0
 FORWARD_S_QUICK = 0.5
+SWEPT_QUICK = ("allocator",)
 WATCHED_S = 0.3
 WATCHED_S_QUICK = 0.1
 
@@ -68,6 +70,14 @@ def run_suite(
         progress=progress,
     )
     measure_lock_report(tableau, only=only, repeat=runs, progress=progress)
+    measure_sweep(
+        tableau,
+        only=only,
+        repeat=runs,
+        groups=SWEPT_QUICK if quick else ALLOCATOR,
+        cores=len(cores),
+        progress=progress,
+    )
     measure_watched(tableau, only=only, repeat=runs, seconds=WATCHED_S_QUICK if quick else WATCHED_S, progress=progress)
     samples, skips = tableau.samples(), tableau.skips()
     return BenchReport(

@@ -55,6 +55,8 @@ CALLS = "shmalloc, calls"
 PROBELESS = "the same without points"
 INLINE_PROBELESS = "the inline path without points"
 LIBFIU = "libfiu"
+SWEPT = "shmalloc, faultinj sweep"
+SWEPT_UNWATCHED = "the same without witness as an oracle"
 PY_POINT_OFF = "faultinj.point, nothing armed"
 PY_EMPTY = "an empty Python function"
 BARE = "bare Cython object, from a method"  # as zone.alloc() makes one
@@ -91,6 +93,7 @@ TARGETS: tuple[Target, ...] = (
     Target("fault.pair", INLINE, INLINE_PROBELESS, "ratio_at_most", 1.02),
     Target("fault.armed", POINT_IDLE, None, "at_most", 15.0),
     Target("fault.armed", POINT_NTH, None, "at_most", 15.0),
+    Target("fault.sweep", SWEPT, None, "at_least", 200.0),
     Target("recover.100k", WAIT, None, "at_most", 5000.0),
     Target("recover.100k", WAIT_P99, None, "at_most", 5000.0),
     Target("recover.alone", WAIT, None, "at_most", 5000.0),

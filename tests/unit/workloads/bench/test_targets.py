@@ -12,7 +12,20 @@ from workloads.bench.messages import ROUTES
 from workloads.bench.records import Sample, Skip
 from workloads.bench.statements import STATEMENTS
 from workloads.bench.subjects import NATIVES
-from workloads.bench.targets import FORWARD, FORWARD_CPU, REPORTED, TARGETS, Target, describe, judge, met, value_of
+from workloads.bench.sweeps import CASE as SWEEP
+from workloads.bench.targets import (
+    FORWARD,
+    FORWARD_CPU,
+    REPORTED,
+    SWEPT,
+    SWEPT_UNWATCHED,
+    TARGETS,
+    Target,
+    describe,
+    judge,
+    met,
+    value_of,
+)
 from workloads.bench.watched import ANSWERED
 
 
@@ -97,6 +110,7 @@ def test_every_target_names_subjects_that_some_level_measures() -> None:
     measured |= {(statement.case, statement.subject) for statement in STATEMENTS}
     measured |= {(case, route.subject) for route in ROUTES for case in route.cases}
     measured |= {(CASE, FORWARD), (CASE, FORWARD_CPU), (REPORT, REPORTED), *ANSWERED}
+    measured |= {(SWEEP, SWEPT), (SWEEP, SWEPT_UNWATCHED)}
     for target in TARGETS:
         assert (target.case, target.ours) in measured, describe(target)
         assert target.peer is None or (target.case, target.peer) in measured, describe(target)
