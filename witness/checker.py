@@ -14,7 +14,6 @@ arena's region "witness", and ``witness.graph`` reads it.
 True
 """
 
-import os
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -24,6 +23,7 @@ from shmalloc import Arena, _native
 from witness import _witness
 from witness.frames import own_code
 from witness.texts import report_text
+from witness.title import title
 
 __all__ = ["Checker", "NotArmed", "WitnessError", "arm", "attached", "disarm", "opened"]
 
@@ -267,7 +267,7 @@ def _watch(arena: Arena, geometry: tuple[int, ...] | None, output: Callable[[str
     printer.watch = watch
     if arena.cpu_id is not None:
         watch.seat(arena.cpu_id)
-    watch.title(os.path.basename(sys.argv[0] if sys.argv else "") or "python")
+    watch.title(title())
     kept = _Kept(watch, printer)
     _native.companion_keep(arena, REGION, kept)
     return kept.checker

@@ -26,6 +26,7 @@ from faultinj.cli.wrong import complain
 from faultinj.grammar import GrammarError
 from faultinj.plan import PlanError
 from faultinj.sweep.nursery import NurseryLost
+from shmalloc.cli.program import SETTINGS, ProgramCommand
 from shmalloc.cli.screen import say
 from shmalloc.errors import ShmallocError
 
@@ -55,12 +56,13 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_PROGRAM = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 for command in COMMANDS:
     if isinstance(command, typer.Typer):
         app.add_typer(command)
+    elif command in PROGRAMS:
+        app.command(cls=ProgramCommand, context_settings=SETTINGS)(command)
     else:
-        app.command(context_settings=_PROGRAM if command in PROGRAMS else None)(command)
+        app.command()(command)
 
 
 def _version(wanted: bool) -> None:

@@ -22,6 +22,16 @@ def run(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(command, child.returncode, out, err)
 
 
+def test_options_after_the_module_are_the_modules(tmp_path: Path) -> None:
+    (tmp_path / "echo_arguments.py").write_text("import sys\nprint(sys.argv[1:])\n")
+    words = ["--json", "x.json", "-e", "--sweep", "-m"]
+    done = run("-e", "os.open=nth(1):off", "-m", "echo_arguments", *words, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, f"{words}\n"), done.stderr
+    wrong = run("--swep", "-m", "echo_arguments", PYTHONPATH=str(tmp_path))
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "No such option: --swep" in wrong.stderr
+
+
 def script(folder: Path, text: str) -> Path:
     """A program of this text."""
     path = folder / "app.py"

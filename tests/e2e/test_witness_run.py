@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from witness.record import read_graph
+
 WITNESS = [sys.executable, "-m", "witness.cli", "run"]
 
 BANK = """
@@ -88,6 +90,31 @@ def test_a_module_runs_with_its_arguments(bank: Path) -> None:
     done = run("-m", "bank", "thread", "reversed", 0, PYTHONPATH=str(bank.parent))
     assert done.returncode == 1, done.stderr
     assert done.stdout == "done thread reversed 0\n"
+
+
+def test_options_after_the_module_are_the_modules(tmp_path: Path) -> None:
+    (tmp_path / "echo_arguments.py").write_text("import sys\nprint(sys.argv[1:])\n")
+    words = ["--help", "--json", "x.json", "-m", "--strict", "-v"]
+    for first in (["--strict", "-m", "echo_arguments"], [f"--record={tmp_path}/g.json", "-mecho_arguments"]):
+        done = run(*first, *words, PYTHONPATH=str(tmp_path))
+        assert (done.returncode, done.stdout) == (0, f"{words}\n"), done.stderr
+    script = run(tmp_path / "echo_arguments.py", *words)
+    assert (script.returncode, script.stdout) == (0, f"{words}\n"), script.stderr
+
+
+def test_an_option_that_is_none_is_told_before_anything_runs(bank: Path) -> None:
+    done = run("-o", "report.json", bank, "thread", "reversed", 0)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No such option: -o" in done.stderr
+
+
+def test_the_checkers_own_locks_and_process_are_not_the_programs(bank: Path, tmp_path: Path) -> None:
+    record = tmp_path / "graph.json"
+    done = run("--record", record, "-m", "bank", "thread", "reversed", 0, PYTHONPATH=str(bank.parent))
+    graph = read_graph(record)
+    assert {one.kind.partition(":")[0] for one in graph.classes} == {"foreign"}
+    assert [process.name for process in graph.processes] == ["bank"]
+    assert f"{len(graph.classes)} lock classes, 1 order, 1 process: 1 found" in done.stderr
 
 
 def test_the_record_serves_the_other_commands(bank: Path, tmp_path: Path) -> None:

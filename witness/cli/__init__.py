@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from shmalloc.cli.program import SETTINGS, ProgramCommand
 from shmalloc.cli.screen import say
 from shmalloc.errors import ShmallocError
 from witness.analysis.suppressions import SuppressionsUnreadable
@@ -42,10 +43,11 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# The words after a program's name are the program's.
-_PROGRAM = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 for command in COMMANDS:
-    app.command(context_settings=_PROGRAM if command is run else None)(command)
+    if command is run:
+        app.command(cls=ProgramCommand, context_settings=SETTINGS)(command)
+    else:
+        app.command()(command)
 
 
 def _version(wanted: bool) -> None:

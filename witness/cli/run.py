@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ from witness.report.plain import as_plain
 from witness.report.text import finding_lines
 from witness.report.verdict import Verdict
 from witness.report.words import counted
+from witness.run.program import of_program
 from witness.run.tree import run_watched
 
 __all__ = ["run"]
@@ -56,6 +58,7 @@ def run(
     status, graph = run_watched(
         arguments, program=module or Path(arguments[0]).name, blocking=(allow or []) if blocking else None
     )
+    graph = of_program(graph, checker=os.getpid())
     analysis = analyse(graph)
     verdict = Verdict(analysis, analysis.findings)
     for finding in verdict.new:

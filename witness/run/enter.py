@@ -61,13 +61,14 @@ def _enter_block(place: Place) -> bool:
     """Join without the allocator: the report comes at the end of the tree, so nothing but the block is needed."""
     from witness._witness import CoreError, Watch
     from witness.frames import own_code
+    from witness.title import title
 
     try:
         watch = Watch.of_file(place.path, place.offset, place.nbytes, own_code, _untold)
     except (CoreError, OSError) as error:
         sys.stderr.write(f"witness: process {os.getpid()} is not watched: {error}\n")
         return False
-    watch.title(os.path.basename(sys.argv[0] if hasattr(sys, "argv") and sys.argv else "") or "python")
+    watch.title(title())
     atexit.register(watch.detached)
     watch_process(watch, None)
     return True
