@@ -8,8 +8,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Intended(NamedTuple):
+class IntendedSleep(NamedTuple):
     """A sleep under a lock: M_WAITOK of this zone with exactly this lock held."""
 
     lock: str
     zone: str
+
+
+class IntendedReversal(NamedTuple):
+    """A lock-order reversal of exactly these locks."""
+
+    locks: frozenset[str]
+
+
+Intended = IntendedSleep | IntendedReversal

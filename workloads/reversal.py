@@ -12,7 +12,8 @@ import subprocess
 import sys
 
 import shmalloc
-from workloads.bank import PROGRAMS
+from workloads.bank import ACCOUNTS, LEDGER, PROGRAMS
+from workloads.intended import IntendedReversal
 from workloads.records import WatchRecord
 from workloads.watching import Watch
 
@@ -34,7 +35,7 @@ def reverse_between_processes() -> WatchRecord:
             watch = Watch(arena)
             for program in PROGRAMS:
                 _run(name, program)
-            return watch.record("bank.py")
+            return watch.record("bank.py", [IntendedReversal(frozenset({ACCOUNTS, LEDGER}))])
     finally:
         shmalloc.Arena.unlink_name(name)
 

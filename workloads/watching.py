@@ -11,9 +11,9 @@ from collections.abc import Iterable
 import shmalloc
 import witness
 from witness.analysis import Analysis, Finding, analyse
-from witness.record import Graph, Sleep
+from witness.record import Graph, Reversal, Sleep
 from witness.report.text import finding_lines
-from workloads.intended import Intended
+from workloads.intended import Intended, IntendedReversal, IntendedSleep
 from workloads.records import Violation, WatchedFinding, WatchRecord
 
 
@@ -71,7 +71,12 @@ def counted_against(record: WatchRecord) -> list[Violation]:
 
 
 def _is_meant(finding: Finding, analysis: Analysis, intended: tuple[Intended, ...]) -> bool:
-    record = finding.record
-    return isinstance(record, Sleep) and any(
-        record.zone == meant.zone and analysis.order.names(finding.classes) == (meant.lock,) for meant in intended
-    )
+    locks = analysis.order.names(finding.classes)
+    match finding.record:
+        case Sleep(zone=zone):
+            return any(
+                isinstance(meant, IntendedSleep) and (zone, locks) == (meant.zone, (meant.lock,)) for meant in intended
+            )
+        case Reversal():
+            return any(isinstance(meant, IntendedReversal) and meant.locks == set(locks) for meant in intended)
+    return False

@@ -16,7 +16,7 @@ import shmalloc
 from shmalloc import M_NOWAIT, M_WAITOK
 from workloads.context import Worker
 from workloads.cookie import COOKIE_BYTES
-from workloads.intended import Intended
+from workloads.intended import IntendedSleep
 from workloads.records import Settings
 from workloads.stress.base import Workload
 from workloads.stress.sealed_packet import SealedPacket
@@ -39,7 +39,7 @@ class Rip(Workload):
     name = "rip"
     summary = "m_prepend(M_WAITOK) reached with a lock held: sleeping with it, and forced to M_NOWAIT"
     cpus_default = 2
-    intended = (Intended(lock="rip", zone="mbuf"),)
+    intended = (IntendedSleep(lock="rip", zone="mbuf"),)
 
     def __init__(self) -> None:
         self._mbufs: shmalloc.Mbufs

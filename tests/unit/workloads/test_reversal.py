@@ -15,6 +15,7 @@ from workloads.cli.acts.locks import planted
 def test_the_second_of_two_processes_reverses_the_order_of_the_first() -> None:
     seen = reversal.reverse_between_processes()
     assert planted(seen)
+    assert seen.findings[0].intended
     [found] = seen.graph.reversals
     assert found.established is not None
     sides = (found.established[1], found.attempted[1])
