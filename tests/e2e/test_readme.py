@@ -1,7 +1,9 @@
 """What the README promises is so: the two commands exist, the example runs, the links lead on."""
 
+import doctest
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +50,33 @@ def test_the_example_of_twenty_lines_runs(tmp_path: Path) -> None:
         assert not left.exists()
     finally:
         left.unlink(missing_ok=True)
+
+
+SHOWN = re.findall(r"^\$ \.venv/bin/(\S+) (.*)\n((?:(?!\$ |```).*\n)+)", README, re.MULTILINE)
+"""Each command of the consoles: the program, its arguments, and what it prints, ... for what differs between runs."""
+
+
+def test_each_of_the_commands_has_its_console() -> None:
+    assert [program for program, *_ in SHOWN] == ["workloads", "witness", "faultinj", "faultinj"]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("program", "arguments", "shown"), SHOWN, ids=[f"{one[0]} {one[1][:12]}" for one in SHOWN])
+def test_a_command_prints_what_is_shown(program: str, arguments: str, shown: str, tmp_path: Path) -> None:
+    words = [word.replace("/tmp/saved", str(tmp_path)) for word in shlex.split(arguments)]
+    done = subprocess.run(
+        [Path(sys.executable).with_name(program), *words],
+        cwd=ROOT,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    expected = shown.replace("/tmp/saved", str(tmp_path))
+    checker = doctest.OutputChecker()
+    assert checker.check_output(expected, done.stdout, doctest.ELLIPSIS), done.stdout
 
 
 def test_every_link_leads_to_a_file() -> None:
