@@ -80,6 +80,26 @@ def test_one_order_is_no_finding_and_the_programs_status_stays(bank: Path, how: 
     assert run(bank, how, "reversed", 7).returncode == 7
 
 
+def test_what_a_killed_run_left_goes_with_the_next(tmp_path: Path) -> None:
+    pipe = tmp_path / "never_written"
+    os.mkfifo(pipe)
+    waits = tmp_path / "waits.py"
+    waits.write_text(f"print('here', flush=True)\nopen({str(pipe)!r}).read()\n")
+    with subprocess.Popen([*WITNESS, waits], stdout=subprocess.PIPE, text=True) as checker:
+        assert checker.stdout is not None
+        assert checker.stdout.readline() == "here\n"
+        checker.kill()
+        checker.wait(timeout=60)
+        left = Path(f"/dev/shm/shmalloc.witness-run-{checker.pid}")
+        assert left.exists()
+        os.close(os.open(pipe, os.O_WRONLY))  # its program ends
+        assert checker.stdout.read() == ""
+    idle = tmp_path / "idle.py"
+    idle.write_text("")
+    assert run(idle).returncode == 0
+    assert not left.exists()
+
+
 def test_keep_status_leaves_a_finding_to_the_report(bank: Path) -> None:
     done = run("--keep-status", bank, "thread", "reversed", 0)
     assert done.returncode == 0

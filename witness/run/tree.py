@@ -1,13 +1,16 @@
 """A program under witness: its arena, its environment, its end. Owns the arena of the process tree."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from shmalloc import Arena, _native
+import psutil
+
+from shmalloc import Arena, _native, registry
 from shmalloc.naming import object_name
 from witness import _witness
 from witness.checker import Checker, arm
@@ -19,15 +22,25 @@ from witness.run.enter import ARENA, BLOCKING, HOOK, hook_directory
 __all__ = ["environment", "run_watched", "tree_arena"]
 
 _PROCESSES = 256
+_MADE_BY = re.compile(r"witness-[a-z]+-(\d+)")
 
 
 def tree_arena(what: str) -> tuple[Arena, Checker]:
-    """Make the arena of a process tree and its graph; the maker unlinks it.
+    """Make the arena of a process tree and its graph; the maker unlinks it. What a killed maker left goes first.
 
     Parameters: what: goes into its name. Raises: OutOfMemory: /dev/shm has no room for the graph.
     """
+    _clear_dead()
     arena = Arena.create(f"witness-{what}-{os.getpid()}", max_size="256M", max_cpus=_PROCESSES)
     return arena, arm(arena, output=None, processes=_PROCESSES, nosleepwithlocks=False)
+
+
+def _clear_dead() -> None:
+    """Remove the graphs of trees whose maker was killed. Those that a process is still attached to stay."""
+    made_by = {name: int(found[1]) for name in registry.arena_names() if (found := _MADE_BY.fullmatch(name))}
+    dead = [name for name, pid in made_by.items() if not psutil.pid_exists(pid)]
+    if dead:
+        registry.gc(names=dead, half_made_after_s=0)
 
 
 def environment(arena: str, blocking: Sequence[str] | None) -> dict[str, str]:
