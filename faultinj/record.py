@@ -57,8 +57,8 @@ class Injection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is wrong after a fault. ``kind``: leak, lock held, check, witness, unclean error, rerun failed,
-    fails counter, hang, crash, foreign error."""
+    """Something that is wrong after a fault. ``kind``: leak, lock held, operation open, check, witness, unclean error,
+    rerun failed, fails counter, hang, crash, foreign error."""
 
     kind: str
     detail: str

@@ -21,6 +21,7 @@ __all__ = ["as_sarif"]
 _TEXTS = {
     "leak": "Something that was allocated before a fault was never given back.",
     "lock held": "A lock was still held after the operation had failed.",
+    "operation open": "An operation was left with its op word still set: whoever stops the world waits for it.",
     "check": "An invariant of the arena is broken after a fault.",
     "witness": "The lock-order checker found something while a fault was handled.",
     "unclean error": "An operation failed with an error that says nothing useful, or the wrong thing.",

@@ -20,6 +20,7 @@ from faultinj.scenarios import (
     processes,
     queues,
     recovery,
+    sleep,
     sockbuf,
     zones,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "processes",
     "queues",
     "recovery",
+    "sleep",
     "sockbuf",
     "zones",
 ]

@@ -6,6 +6,7 @@ the scenario (``trial`` does, for the last of the rules: it then runs cleanly).
 
 import contextlib
 import importlib.metadata
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -32,6 +33,7 @@ __all__ = [
     "pages_back",
     "promises",
     "settled",
+    "stuck_inside",
     "user_locks",
 ]
 
@@ -135,6 +137,28 @@ def core_locks(evidence: Evidence) -> Iterator[Finding]:
         which = f"{cls} {instance}" if instance else cls
         state = "dirty" if cpu is None else f"held by CPU {cpu}{' and dirty' if dirty else ''}"
         yield Finding(kind="lock held", detail=f"the allocator's lock {which} is {state}")
+
+
+def stuck_inside(arena: Arena | None) -> tuple[Finding, ...]:
+    """What this process has left open in the core although it is in no call of it: a lock, an operation.
+
+    To be asked before anything else is done with the arena: the next operation closes the last one, and one that needs
+    the lock waits for it until it gives up.
+    """
+    if arena is None:
+        return ()
+    own = {cpu.id: cpu.op for cpu in arena.cpus() if cpu.pid == os.getpid()}
+    found = [
+        Finding(kind="lock held", detail=f"the allocator's lock {cls} {instance} is held by CPU {cpu}, outside of any call")
+        for cls, instance, cpu, _ in _native.core_locks(arena)
+        if cpu in own
+    ]
+    found += [
+        Finding(kind="operation open", detail=f"CPU {cpu} says {op:#x} in its op word, outside of any call")
+        for cpu, op in own.items()
+        if op
+    ]
+    return tuple(found)
 
 
 def drained(evidence: Evidence) -> Iterator[Finding]:

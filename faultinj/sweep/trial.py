@@ -22,7 +22,7 @@ from faultinj.guard import Guard, inject
 from faultinj.record import Finding, Injection, Outcome, Trial
 from faultinj.sweep.context import BEGINNING, ChildKilled, Context
 from faultinj.sweep.evidence import Evidence
-from faultinj.sweep.oracle import Companion, companions, judge
+from faultinj.sweep.oracle import Companion, companions, judge, stuck_inside
 from faultinj.sweep.registry import Scenario, find
 from shmalloc import _native
 from shmalloc.errors import ShmallocError
@@ -204,6 +204,7 @@ def perform(trial: Trial, bench: Bench, *, counting: bool = False) -> Outcome:
     reached: dict[str, int] = {}
     injected: tuple[Injection, ...] = ()
     count = 0
+    stuck: tuple[Finding, ...] = ()
     try:
         with _unraisable() as dropped:
             broken = prepared(run)
@@ -218,14 +219,19 @@ def perform(trial: Trial, bench: Bench, *, counting: bool = False) -> Outcome:
             _, count = block.sweep_state()
             bench.disarm()
             reached, injected = reached_points(block), injections(block)
-            late = _late(run)
-        findings = (*late, *_judged(bench, run, injected, dropped))
+            stuck = stuck_inside(ctx.opened)
+            late = () if stuck else _late(run)
+        # Stuck inside the core this process would wait for itself, and the next operation would hide what is wrong.
+        findings = stuck or (*late, *_judged(bench, run, injected, dropped))
         if findings and run.stack:
             findings = tuple(f if f.stack else _with_stack(f, run.stack) for f in findings)
-        findings = (*findings, *rerun(scenario, ctx))
+        if not stuck:
+            findings = (*findings, *rerun(scenario, ctx))
     finally:
         bench.disarm()
-        closed = end_context(ctx)
+        if stuck:
+            ctx.remove()
+        closed = () if stuck else end_context(ctx)
     findings = (*findings, *closed, *_gone(ctx))
     nothing = not counting and count == 0 and not injected
     return Outcome(

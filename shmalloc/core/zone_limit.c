@@ -113,16 +113,18 @@ void sm_zone_limit_reached(struct sm_zone *z) {
     struct sm_arena *a = z->z_arena;
     char text[sizeof z->z_shm->z_warning] = "";
     int64_t now = sm_os_now_ns(), every = sm_tunable_get(a, SM_TU_WARN_S) * 1000000000;
-    if (sm_zone_enter(z, SM_OPWORD(SM_OP_SLOW, z->z_id, 0)) != SM_OK) {
-        return;
-    }
     struct sm_zone_shm *zs = z->z_shm;
-    if (zs->z_warn_on && (zs->z_warned_ns == 0 || now - zs->z_warned_ns >= every)) {
-        zs->z_warned_ns = now;
-        memcpy(text, zs->z_warning, sizeof text);
-        text[sizeof text - 1] = 0;
-    }
-    sm_zone_leave(z);
+    enum sm_err err = sm_zone_enter(z, SM_OPWORD(SM_OP_SLOW, z->z_id, 0));
+    if (err == SM_OK) {
+        if (zs->z_warn_on && (zs->z_warned_ns == 0 || now - zs->z_warned_ns >= every)) {
+            zs->z_warned_ns = now;
+            memcpy(text, zs->z_warning, sizeof text);
+            text[sizeof text - 1] = 0;
+        }
+        sm_zone_leave(z);
+    } else if (err != SM_STALLED) {
+        return;
+    } /* else the warning waits for another time; the maxaction may be what makes room, and nobody calls it again */
     if (text[0]) {
         sm_event_log(a, SM_EV_WARNING, "[zone: %s] %s", zs->z_name, text);
     }
