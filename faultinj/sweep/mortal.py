@@ -132,7 +132,8 @@ def perform_kill(trial: Trial, bench: Bench) -> Outcome:
     findings = (*findings, *_left(ctx))
     return Outcome(
         trial=trial,
-        verdict="finding" if findings else "clean" if count else "nothing injected",
+        # A process of the scenario that was killed: the mortal lived on, and switched the faults off with their count.
+        verdict="finding" if findings else "clean" if count or injected else "nothing injected",
         result=result,
         injected=injected,
         findings=findings,

@@ -12,13 +12,25 @@ struct ring {
     uint64_t r_head, r_tail;
 };
 
+/* Every page of the ring says whose it is. */
+static bool ring_pages(const struct sm_check *c, uint32_t id, uint64_t off, uint64_t bytes) {
+    uint64_t page = (off - c->c_data_off) >> SM_PAGE_SHIFT, pages = (bytes + SM_PAGE - 1) >> SM_PAGE_SHIFT;
+    for (uint64_t i = 0; i < pages; i++) {
+        if (sm_load_rlx(&c->c_pagedir[page + i]) != SM_PG_ENTRY(SM_PG_RING, id, i, 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* False when the queue is not live or its ring cannot be followed. */
 static bool ring_of(const struct sm_check *c, uint32_t id, struct ring *r) {
     const struct sm_queue_shm *q = &c->c_queues[id];
     uint64_t places = sm_load_rlx(&q->q_depth), off = sm_load_rlx(&q->q_ring);
     uint64_t end = c->c_data_off + ((uint64_t)c->c_frontier << SM_PAGE_SHIFT);
     if (!sm_check_queue_live(c, id) || places < 2 || (places & (places - 1)) != 0 || off < c->c_data_off ||
-        off % SM_PAGE != 0 || off > end || places * sizeof(struct sm_place_shm) > end - off) {
+        off % SM_PAGE != 0 || off > end || places * sizeof(struct sm_place_shm) > end - off ||
+        !ring_pages(c, id, off, places * sizeof(struct sm_place_shm))) {
         return false;
     }
     *r = (struct ring){(const struct sm_place_shm *)(c->c_base + off), places, sm_load_rlx(&q->q_head),

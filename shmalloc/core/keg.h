@@ -56,6 +56,7 @@ enum sm_err sm_keg_release_all(struct sm_arena *a, uint32_t keg, const struct sm
 
 /* Page runs: one slab of `pages` pages with one item, already in state `low`. */
 enum sm_err sm_keg_run_take(struct sm_arena *a, uint32_t keg, uint32_t pages, uint64_t low, struct sm_entry *out);
+/* Never fails for want of a lock, as sm_keg_give_stalled. */
 enum sm_err sm_keg_run_give(struct sm_arena *a, uint32_t keg, struct sm_entry e);
 
 #endif

@@ -317,7 +317,22 @@ enum sm_err sm_keg_run_take(struct sm_arena *a, uint32_t keg, uint32_t pages, ui
     return SM_OK;
 }
 
-static enum sm_err run_withdraw_once(struct sm_arena *a, uint32_t keg, struct sm_entry e, struct sm_slab_ref *s) {
+/* Without the lock: no slab any more, still on the keg's list, whose holder may be at work beside it. So its pages, and with
+ * them their links, come to nobody before both locks' data is rebuilt, with the world stopped. */
+static enum sm_err run_disown(struct sm_arena *a, uint32_t keg, struct sm_entry e, struct sm_slab_ref *s) {
+    enum sm_err err = sm_slab_find(a, e.e_item, s);
+    if (err == SM_OK) {
+        sm_page_withdraw(a, s->sr_page, s->sr_pages, s->sr_block);
+        sm_crash_point(a, STEP_RUN_WITHDRAWN);
+        sm_page_disown(a, s->sr_page, s->sr_pages);
+        sm_keg_spoil(a, keg);
+    }
+    return err;
+}
+
+/* *given: pages and count are dealt with, too. */
+static enum sm_err run_withdraw_once(struct sm_arena *a, uint32_t keg, struct sm_entry e, struct sm_slab_ref *s,
+                                     bool *given) {
     enum sm_err err = sm_op_enter(a, SM_OPWORD(SM_OP_FREE, 0, SM_OP_ITEM(e.e_item)));
     if (err != SM_OK) {
         return err;
@@ -330,6 +345,9 @@ static enum sm_err run_withdraw_once(struct sm_arena *a, uint32_t keg, struct sm
             sm_crash_point(a, STEP_RUN_WITHDRAWN);
         }
         sm_keg_unlock(a, keg);
+    } else if (err == SM_STALLED) {
+        err = run_disown(a, keg, e, s);
+        *given = true;
     }
     sm_op_leave(a);
     return err;
@@ -338,9 +356,10 @@ static enum sm_err run_withdraw_once(struct sm_arena *a, uint32_t keg, struct sm
 enum sm_err sm_keg_run_give(struct sm_arena *a, uint32_t keg, struct sm_entry e) {
     struct sm_slab_ref s = {0};
     enum sm_err err;
+    bool given = false;
     int tries = 0;
     do {
-        err = run_withdraw_once(a, keg, e, &s);
+        err = run_withdraw_once(a, keg, e, &s, &given);
     } while (sm_op_again(a, &err, &tries));
-    return err == SM_OK ? slab_return(a, &s) : err;
+    return err == SM_OK && !given ? slab_return(a, &s) : err;
 }

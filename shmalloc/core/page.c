@@ -153,7 +153,7 @@ enum sm_err sm_page_take(struct sm_arena *a, uint32_t pages, uint32_t keg, uint3
 
 /* Nobody's from the store of the head on: rebuilding finds them and their block free. Not marked free themselves, because
  * the lock's holder may be looking at its neighbours. A crash among the stores leaves them with a dead CPU: free. */
-static void page_disown(struct sm_arena *a, uint32_t page, uint32_t pages) {
+void sm_page_disown(struct sm_arena *a, uint32_t page, uint32_t pages) {
     sm_page_publish(a, page, pages, SM_PG_RESERVED, SM_CPU_NONE, 0);
     sm_crash_point(a, STEP_PAGES_DISOWNED);
     sm_arena_spoil(&a->a_ctl->ctl_page);
@@ -162,7 +162,7 @@ static void page_disown(struct sm_arena *a, uint32_t page, uint32_t pages) {
 enum sm_err sm_page_give(struct sm_arena *a, uint32_t page, uint32_t pages, uint32_t keg, uint32_t block) {
     enum sm_err err = sm_arena_lock(a, &a->a_ctl->ctl_page, SM_LC_PAGE, 0);
     if (err == SM_STALLED) {
-        page_disown(a, page, pages);
+        sm_page_disown(a, page, pages);
         return SM_OK;
     }
     if (err != SM_OK) {

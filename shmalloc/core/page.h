@@ -16,6 +16,8 @@
 enum sm_err sm_page_take(struct sm_arena *a, uint32_t pages, uint32_t keg, uint32_t *page, uint32_t *block);
 /* Gives back what sm_page_take gave, or a withdrawn slab's pages, with its block (0: none). */
 enum sm_err sm_page_give(struct sm_arena *a, uint32_t page, uint32_t pages, uint32_t keg, uint32_t block);
+/* The same without the lock, for who cannot have it: they are free once recovery has rebuilt what it protects. */
+void sm_page_disown(struct sm_arena *a, uint32_t page, uint32_t pages);
 /* Returns the pages of free runs to the system. *pages: how many. */
 enum sm_err sm_page_punch(struct sm_arena *a, uint64_t *pages);
 /* Sets the entries of a run of reserved pages: followers first, the head last (publishing), or the head first (withdrawing). */

@@ -184,6 +184,9 @@ enum sm_err sm_op_enter(struct sm_arena *a, uint64_t opword) {
             }
         }
         struct sm_cpu_shm *c = a->a_cpu;
+        if (SM_PROBED(a, SM_HOOK_FAULT) && sm_load_rlx(&c->cpu_op) != 0) {
+            return SM_CORRUPT; /* an error path left an operation open: under test it stays so, to be seen */
+        }
         SM_ASSERT(sm_load_rlx(&c->cpu_op) == 0);
         sm_store_rlx(&c->cpu_op, opword);
         sm_op_order(a);

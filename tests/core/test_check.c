@@ -308,6 +308,9 @@ TEST(i11_names_a_queue_that_disagrees_with_its_items) {
     DAMAGE(&w, q->q_depth, 7, 11, 0);
     DAMAGE(&w, q->q_depth, 1u << 31, 11, 0);
     DAMAGE(&w, q->q_ring, UINT64_MAX - 4095, 11, I(2));
+    /* A ring whose page is on its way to somebody else: nobody may follow it, so its items have no place either. */
+    uint64_t page = (q->q_ring - w.w_arena->a_data_off) >> SM_PAGE_SHIFT;
+    DAMAGE(&w, w.w_arena->a_pagedir[page], SM_PG_ENTRY(SM_PG_RESERVED, w.w_peer->a_cpu_id, 0, 0), 11, I(2) | I(7));
     uint64_t *held = &w.w_slab.sr_words[w.w_slab.sr_index];
     DAMAGE(&w, *held, (*held & SM_ST_GEN_MASK) | SM_ST_LOW(SM_QUEUED, w.w_zone->z_id, 0), 11, 0);
     unmade(&w);

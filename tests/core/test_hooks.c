@@ -1,6 +1,8 @@
 /* test_hooks.c - companions side by side in one attachment, and an attachment that is armed before it is made. */
 #include "harness.h"
 
+#include "core/quiesce.h"
+
 struct counted {
     int c_fault, c_taken, c_held, c_refused;
     uint32_t c_point;
@@ -74,4 +76,19 @@ TEST(an_attachment_armed_before_it_is_made_can_be_refused_its_slot) {
     EXPECT(a->a_runtime.rt_hooks == NULL, "the caller's table is kept");
     EXPECT_EQ(a->a_hooks.h_mask & SM_HOOK_FAULT, SM_HOOK_FAULT);
     sm_arena_close(a);
+}
+
+/* Under a fault hook a call that left its operation open is not covered up by the next one. */
+TEST(an_operation_left_open_is_refused_the_next_one_while_faults_are_armed) {
+    struct counted c = {.c_point = SM_FP_COUNT};
+    struct sm_hooks hooks = {
+        .h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_FAULT, .h_ctx = &c, .h_fault = count_fault};
+    const uint64_t left = SM_OPWORD(SM_OP_SLOW, 0, 7);
+    sm_arena_set_hooks(h->h_arena, &hooks);
+    EXPECT_OK(sm_op_enter(h->h_arena, left));
+    EXPECT_ERR(sm_op_enter(h->h_arena, SM_OPWORD(SM_OP_ADMIN, 0, 0)), SM_CORRUPT);
+    EXPECT_EQ(h->h_arena->a_cpu->cpu_op, left);
+    sm_op_leave(h->h_arena);
+    EXPECT_OK(sm_op_enter(h->h_arena, left));
+    sm_op_leave(h->h_arena);
 }

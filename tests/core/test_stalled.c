@@ -114,6 +114,40 @@ TEST(a_reclaim_that_is_refused_a_lock_loses_no_page) {
     refuse_each(h, made(h, true), reclaim);
 }
 
+/* A run of pages is a slab of its own: its free takes the keg lock, and the page lock. */
+TEST(a_free_of_a_run_of_pages_is_never_refused) {
+    uint32_t type = 0;
+    const struct sm_hooks hooks = {.h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_FAULT, .h_fault = refuse};
+    struct sm_zone *z = NULL;
+    EXPECT_OK(sm_malloc_type(h->h_arena, "runs", &type));
+    sm_arena_set_hooks(h->h_arena, &hooks);
+    for (int forever = 0; forever < 2; forever++) {
+        uint64_t n = 0;
+        do {
+            void *run[3];
+            for (int i = 0; i < 3; i++) {
+                EXPECT_OK(sm_malloc(h->h_arena, 100000, type, SM_M_NOWAIT, 0, &z, &run[i]));
+            }
+            refusals.r_from = ++n;
+            refusals.r_to = forever ? UINT64_MAX : n;
+            refusals.r_seen = 0;
+            refusals.r_on = true;
+            for (int i = 0; i < 3; i++) {
+                EXPECT_OK(sm_malloc_free(h->h_arena, run[i]));
+                EXPECT_ERR(sm_malloc_free(h->h_arena, run[i]), SM_NOT_OURS); /* from now on there is no such item */
+            }
+            refusals.r_on = false;
+            struct sm_zone_stats s;
+            EXPECT_OK(sm_reap(h->h_arena, NULL));
+            EXPECT_EQ(harness_findings(h->h_arena, true), 0);
+            EXPECT_OK(sm_stats_zone(h->h_arena, z->z_id, &s));
+            EXPECT_EQ(s.zs_used, 0);
+            EXPECT_EQ(s.zs_slabs, 0);
+        } while (refusals.r_seen >= n);
+        EXPECT_TRUE(n > 2);
+    }
+}
+
 TEST(what_was_spoiled_is_rebuilt_without_waiting_for_a_death) {
     struct sm_zone *z = made(h, false);
     take_and_free(z);

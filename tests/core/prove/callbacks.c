@@ -13,6 +13,13 @@ int64_t callback_refuse_after;
 uint64_t callback_wrong_dtors;
 int callback_stop = -1;
 int callback_stop_fd = -1;
+void (*callback_told)(enum sm_callback_slot slot);
+
+static void tell(enum sm_callback_slot slot) {
+    if (callback_told) {
+        callback_told(slot);
+    }
+}
 
 static int refuse(enum sm_callback_slot slot) {
     return callback_refuse == (int)slot && callback_refuse_after-- <= 0 ? EIO : 0;
@@ -28,6 +35,7 @@ static void *last_word(void *mem, uint32_t bytes) {
 
 static int ctor(void *mem, uint32_t bytes, void *arg, int how, void *ctx) {
     (void)bytes, (void)arg, (void)how, (void)ctx;
+    tell(SM_CB_CTOR);
     mark(mem, HALF_MADE);
     if (refuse(SM_CB_CTOR) != 0) {
         return EIO;
@@ -38,6 +46,7 @@ static int ctor(void *mem, uint32_t bytes, void *arg, int how, void *ctx) {
 
 static int dtor(void *mem, uint32_t bytes, void *arg, int how, void *ctx) {
     (void)bytes, (void)arg, (void)how, (void)ctx;
+    tell(SM_CB_DTOR);
     callback_wrong_dtors += *(volatile uint64_t *)mem == HALF_MADE;
     mark(mem, HALF_MADE);
     return 0;
@@ -51,12 +60,14 @@ static int init(void *mem, uint32_t bytes, void *arg, int how, void *ctx) {
             pause();
         }
     }
+    tell(SM_CB_INIT);
     mark(last_word(mem, bytes), INITED);
     return refuse(SM_CB_INIT);
 }
 
 static int fini(void *mem, uint32_t bytes, void *arg, int how, void *ctx) {
     (void)arg, (void)how, (void)ctx;
+    tell(SM_CB_FINI);
     mark(last_word(mem, bytes), ~INITED);
     return 0;
 }
