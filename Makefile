@@ -70,7 +70,7 @@ format: $(VENV)/.dev ## bring Python and C into the style that lint checks
 bench: $(VENV)/.dev ## measure against peers, as ratios within one run
 	$(BIN)/workloads bench
 
-soak: $(VENV)/.dev core-asan ## all the long forms: workloads (SOAK_SECONDS shared), the interpreter's own tests under witness, campaign, crash proof, sweep in pairs
+soak: $(VENV)/.dev core-asan ## all the long forms: workloads (SOAK_SECONDS shared), the interpreter's own tests under witness, campaign, crash proof, sweep in pairs, planted faults
 	@set -e; names=$$($(BIN)/workloads list --json | $(BIN)/python -c \
 	    'import json, sys; print(*[w["name"] for w in json.load(sys.stdin)])'); \
 	set -- $$names; each=$$(( $(SOAK_SECONDS) / $$# )); \
@@ -80,6 +80,7 @@ soak: $(VENV)/.dev core-asan ## all the long forms: workloads (SOAK_SECONDS shar
 	$(BIN)/faultinj campaign run whole --engine processes:$(JOBS) --db out/whole.faultinj.db --fresh
 	build/core-asan/tests/core/prove/prove --all
 	$(BIN)/faultinj sweep --pairs $(SOAK_PAIRS)
+	PYTHONPATH=tests $(BIN)/python -m plants.hunt --jobs $(JOBS)
 
 docs: $(VENV)/.dev ## build the documentation in docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html

@@ -28,7 +28,7 @@ def _asleep(pid: int) -> bool:
 
 
 def _free_for(ctx: Context, zone: Zone, holds: int, sleeper: int, ends: tuple[int, ...]) -> None:
-    """Take all there is, say so, wait until the parent sleeps or has given up, and free one; the rest when it is done."""
+    """Take all there is, and free one when the parent sleeps or has given up; the rest when it is done."""
     global _TOLD
     _TOLD = -1
     for end in ends:

@@ -149,7 +149,9 @@ def stuck_inside(arena: Arena | None) -> tuple[Finding, ...]:
         return ()
     own = {cpu.id: cpu.op for cpu in arena.cpus() if cpu.pid == os.getpid()}
     found = [
-        Finding(kind="lock held", detail=f"the allocator's lock {cls} {instance} is held by CPU {cpu}, outside of any call")
+        Finding(
+            kind="lock held", detail=f"the allocator's lock {cls} {instance} is held by CPU {cpu}, outside of any call"
+        )
         for cls, instance, cpu, _ in _native.core_locks(arena)
         if cpu in own
     ]

@@ -1,5 +1,6 @@
 """Every rule of the oracle is seen to be broken: a scenario with a mistake is a finding of the right kind."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,24 @@ def test_a_held_lock_of_the_core_is_a_finding(arena: Arena, monkeypatch: pytest.
     monkeypatch.setattr(oracle._native, "core_locks", lambda _: [("keg", 3, 1, False), ("page", 0, None, True)])
     told = [finding.detail for finding in oracle.core_locks(evidence)]
     assert told == ["the allocator's lock keg 3 is held by CPU 1", "the allocator's lock page is dirty"]
+
+
+def test_what_this_process_left_open_in_the_core_is_a_finding(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert oracle.stuck_inside(arena) == oracle.stuck_inside(None) == ()
+    [own] = arena.cpus()
+    other = dataclasses.replace(own, id=own.id + 1, pid=own.pid + 1, op=0x70003)  # at work, and nobody's business here
+    monkeypatch.setattr(Arena, "cpus", lambda self: (dataclasses.replace(own, op=0x50001), other))
+    held = [("quiesce", 0, own.id, False), ("keg", 3, other.id, False), ("page", 0, None, True)]
+    monkeypatch.setattr(oracle._native, "core_locks", lambda _: held)
+    lock, operation = oracle.stuck_inside(arena)
+    assert (lock.kind, lock.detail) == (
+        "lock held",
+        f"the allocator's lock quiesce 0 is held by CPU {own.id}, outside of any call",
+    )
+    assert (operation.kind, operation.detail) == (
+        "operation open",
+        f"CPU {own.id} says 0x50001 in its op word, outside of any call",
+    )
 
 
 def test_a_check_that_cannot_be_made_is_a_finding(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:

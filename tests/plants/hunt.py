@@ -1,6 +1,6 @@
 """Plants each fault of faults.toml in a copy of the tree and has the sweep look for it.
 
-`python -m planted.hunt [NAME ...] [--whole] [--jobs N] [--json FILE]`, with tests/ on the path. A fault counts as found
+`python -m plants.hunt [NAME ...] [--whole] [--jobs N] [--json FILE]`, with tests/ on the path. A fault counts as found
 when a sweep of its scenarios has the expected finding, shrinking comes to a smallest trial, `faultinj replay` of that
 trial shows it again, and in a copy without the fault the same trial injects its fault and is clean. Exit status 1: one
 of them was not found so. Owns the judgement; the copies are tree.py's.
@@ -17,8 +17,8 @@ import msgspec
 
 from faultinj.campaign.shrink import Shrunk
 from faultinj.record import Finding, Outcome, SweepResult
-from planted.table import Fault, read_faults
-from planted.tree import BuildFails, Tree
+from plants.table import Fault, read_faults
+from plants.tree import BuildFails, Tree
 
 __all__ = ["Found", "Missed", "Run", "hunt", "main"]
 
@@ -34,8 +34,8 @@ class Missed(AssertionError):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """How a fault was found. `first`: the trial that met it; `trials`: of the whole sweep; `smallest`: after shrinking in
-    `steps` trials; `detail`: what the smallest one's finding says; `findings`: of the sweep, of all kinds."""
+    """How a fault was found. `first`: the trial that met it; `trials`: of the whole sweep; `smallest`: after shrinking
+    in `steps` trials; `detail`: what the smallest one's finding says; `findings`: of the sweep, of all kinds."""
 
     fault: str
     finding: str
@@ -56,11 +56,13 @@ def hunt(fault: Fault, planted: Run, clean: Run, folder: Path, *, whole: bool = 
     """
     start = time.perf_counter()
     swept = _sweep(fault, planted, folder / "sweep.json", whole=whole, jobs=jobs)
-    shown = [(o, f) for o in swept.outcomes if o.trial.n for f in o.findings if _is(f, fault)]
+    # A scenario that comes by the mistake without any fault shows it in every trial: that is no finding of a fault.
+    always = {o.trial.scenario for o in swept.outcomes if not o.injected}
+    shown = [o for o in swept.outcomes if o.trial.scenario not in always and any(_is(f, fault) for f in o.findings)]
     if not shown:
         other = sorted({finding.kind for finding in swept.findings}) or ["nothing"]
         raise Missed(f"{fault.name}: {swept.trials} trials, no {fault.expect!r} among the findings: {', '.join(other)}")
-    first = min((o for o, _ in shown), key=lambda o: (bool(o.trial.n2), o.trial.n))
+    first = min(shown, key=lambda o: (bool(o.trial.n2), o.trial.n))
     shrunk = _shrink(fault, planted, first.trial.id)
     again = _replay(fault, planted, shrunk.trial.id, status=1)
     [detail, *_] = [f.detail for f in again.findings if f.kind == fault.expect] or [""]
@@ -123,7 +125,7 @@ def _command_of(tree: Tree) -> Run:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Hunt the faults that are named, or all. Returns: the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m planted.hunt", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m plants.hunt", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="faults of the table; all without")
     parser.add_argument("--whole", action="store_true", help="sweep every scenario, not only those of the fault")
     parser.add_argument("--jobs", type=int, default=2, help="trials at one time")

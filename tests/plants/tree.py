@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from planted.table import Fault, planted_text
+from plants.table import Fault, planted_text
 
 __all__ = ["ROOT", "BuildFails", "Tree"]
 
@@ -50,7 +50,7 @@ class Tree:
         venv.EnvBuilder(with_pip=False, symlinks=True).create(self._venv)
         paths = [str(self.source), *dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))]
         (own,) = self._venv.glob("lib/python*/site-packages")
-        # Lines of a .pth file are searched for modules but not for .pth files: the original's own redirection stays out.
+        # Directories named in a .pth file are searched for modules, not for .pth files: the original's own stay out.
         (own / "planted.pth").write_text("\n".join(paths) + "\n")
 
     @property
@@ -66,9 +66,7 @@ class Tree:
             command = [*_SETTINGS, f"-DPython_EXECUTABLE={sys.executable}", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
             self._make(_tool("cmake"), "-S", str(self.source), "-B", str(self._build), "-G", "Ninja", *command)
         self._make(_tool("cmake"), "--build", str(self._build))
-        self._make(
-            _tool("cmake"), "--install", str(self._build), "--component", "python", "--prefix", str(self.source)
-        )
+        self._make(_tool("cmake"), "--install", str(self._build), "--component", "python", "--prefix", str(self.source))
 
     def _make(self, *command: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_S, check=False)
@@ -95,7 +93,9 @@ class Tree:
 
     def run(self, module: str, arguments: Sequence[str], *, timeout_s: float) -> subprocess.CompletedProcess[str]:
         """`python -m module arguments` in the copy."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "FAULTINJ", "WITNESS"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "FAULTINJ", "WITNESS"))
+        }
         return subprocess.run(
             [str(self.python), "-m", module, *arguments],
             cwd=self.source.parent,
