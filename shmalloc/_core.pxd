@@ -482,7 +482,7 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
     cdef struct sm_core_lock_stats:
         uint32_t cl_class, cl_instance, cl_cpu
         bint cl_dirty
-    sm_err sm_stats_core_lock(const sm_arena *a, uint32_t place, sm_core_lock_stats *out)
+    sm_err sm_stats_core_lock(sm_arena *a, uint32_t place, sm_core_lock_stats *out)
     sm_err sm_event_next(sm_arena *a, uint64_t after, sm_event_shm *out)
 
     # ---- site.h, who.h

@@ -12,6 +12,7 @@
 
 #include "cpu.h"
 #include "keg.h"
+#include "mbuf_walk.h"
 #include "quiesce.h"
 
 /* A name from shared memory always ends within its field here. */
@@ -244,18 +245,39 @@ enum sm_err sm_stats_arena(struct sm_arena *a, struct sm_arena_stats *out) {
     return sm_os_allocated(a->a_fd, &out->as_allocated_bytes);
 }
 
-enum sm_err sm_stats_core_lock(const struct sm_arena *a, uint32_t place, struct sm_core_lock_stats *out) {
-    struct sm_control_shm *ctl = a->a_ctl;
-    const struct sm_lock_shm *first[] = {&ctl->ctl_quiesce, &ctl->ctl_admin, &ctl->ctl_page};
-    const uint32_t classes[] = {SM_LC_QUIESCE, SM_LC_ADMIN, SM_LC_PAGE}, n = sizeof first / sizeof *first;
-    if (place >= n + a->a_header->h_max_zones) {
+/* The lock of a sockbuf's place in the table; one that was never used has none yet. */
+static enum sm_err sockbuf_lock(struct sm_arena *a, uint32_t i, const struct sm_lock_shm **l) {
+    struct sm_walk w;
+    if (i >= SM_SOCKBUFS || !sm_walk_begin(a, &w)) {
         return SM_NOT_FOUND;
     }
-    const struct sm_lock_shm *l = place < n ? first[place] : &a->a_kegs[place - n].k_lock;
+    *l = &w.w_shm->mb_sockbuf[i].sb_lock;
+    return sm_load_acq(&w.w_shm->mb_sockbuf[i].sb_gen) != 0 ? SM_OK : SM_EMPTY;
+}
+
+enum sm_err sm_stats_core_lock(struct sm_arena *a, uint32_t place, struct sm_core_lock_stats *out) {
+    struct sm_control_shm *ctl = a->a_ctl;
+    const struct sm_lock_shm *const first[] = {&ctl->ctl_quiesce, &ctl->ctl_admin, &ctl->ctl_page}, *l = NULL;
+    const uint32_t classes[] = {SM_LC_QUIESCE, SM_LC_ADMIN, SM_LC_PAGE}, n = sizeof first / sizeof *first;
+    uint32_t kegs = a->a_header->h_max_zones;
+    *out = (struct sm_core_lock_stats){0};
+    if (place < n) {
+        l = first[place];
+        out->cl_class = classes[place];
+    } else if (place - n < kegs) {
+        l = &a->a_kegs[place - n].k_lock;
+        out->cl_class = SM_LC_KEG;
+        out->cl_instance = place - n;
+    } else {
+        enum sm_err err = sockbuf_lock(a, place - n - kegs, &l);
+        if (err != SM_OK) {
+            return err;
+        }
+        out->cl_class = SM_LC_SOCKBUF;
+        out->cl_instance = place - n - kegs;
+    }
     uint32_t owner = sm_load_rlx(&l->l_owner);
-    *out = (struct sm_core_lock_stats){.cl_class = place < n ? classes[place] : SM_LC_KEG,
-                                       .cl_instance = place < n ? 0 : place - n,
-                                       .cl_cpu = owner ? owner - 1 : SM_CPU_NONE,
-                                       .cl_dirty = sm_load_rlx(&l->l_dirty) != 0};
+    out->cl_cpu = owner ? owner - 1 : SM_CPU_NONE;
+    out->cl_dirty = sm_load_rlx(&l->l_dirty) != 0;
     return owner || out->cl_dirty ? SM_OK : SM_EMPTY;
 }

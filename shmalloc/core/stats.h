@@ -65,7 +65,8 @@ enum sm_err sm_stats_cpu(struct sm_arena *a, uint32_t cpu, struct sm_cpu_stats *
 enum sm_err sm_stats_queue(struct sm_arena *a, uint32_t id, struct sm_queue_stats *out);
 enum sm_err sm_stats_type(struct sm_arena *a, uint32_t id, struct sm_type_stats *out);
 enum sm_err sm_stats_arena(struct sm_arena *a, struct sm_arena_stats *out);
-/* The place-th lock: quiesce, admin, page, then the kegs'. SM_EMPTY: it is free; SM_NOT_FOUND: there are no more. Racy. */
-enum sm_err sm_stats_core_lock(const struct sm_arena *a, uint32_t place, struct sm_core_lock_stats *out);
+/* The place-th lock: quiesce, admin, page, then the kegs', then the sockbufs'. SM_EMPTY: it is free; SM_NOT_FOUND: there are
+ * no more. Racy. */
+enum sm_err sm_stats_core_lock(struct sm_arena *a, uint32_t place, struct sm_core_lock_stats *out);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "core/sockbuf_impl.h"
 #include "sockbuf_fixture.h"
 
 static uint8_t buffer[65536];
@@ -345,4 +346,28 @@ TEST(bytes_are_copied_and_pointed_at_across_mbufs_and_records) {
     EXPECT_ERR(sb_copydata(sb, UINT64_MAX, 2, buffer), SM_INVALID);
     EXPECT_ERR(sbsndptr(sb, 2000, &m, &moff, &follow), SM_INVALID);
     finish_sockbuf(sb);
+}
+
+/* After the three of the arena and those of the kegs. */
+static enum sm_err lock_seen(struct sm_arena *a, uint32_t sockbuf, struct sm_core_lock_stats *l) {
+    return sm_stats_core_lock(a, 3 + a->a_header->h_max_zones + sockbuf, l);
+}
+
+TEST(a_sockbufs_lock_is_among_the_locks_that_are_looked_at) {
+    struct sm_core_lock_stats l;
+    EXPECT_ERR(lock_seen(h->h_arena, 0, &l), SM_NOT_FOUND); /* an arena without mbufs has none */
+    struct sm_sockbuf *sb = make_sockbuf(mbufs_of(h->h_arena), "looked at", 1000, 4000);
+    EXPECT_ERR(lock_seen(h->h_arena, sb->sb_id, &l), SM_EMPTY);
+    EXPECT_ERR(lock_seen(h->h_arena, sb->sb_id + 1, &l), SM_EMPTY);
+    EXPECT_ERR(lock_seen(h->h_arena, SM_SOCKBUFS, &l), SM_NOT_FOUND);
+    EXPECT_OK(sm_sockbuf_enter(sb));
+    EXPECT_OK(lock_seen(h->h_arena, sb->sb_id, &l));
+    EXPECT_EQ(l.cl_class, SM_LC_SOCKBUF);
+    EXPECT_EQ(l.cl_instance, sb->sb_id);
+    EXPECT_EQ(l.cl_cpu, h->h_arena->a_cpu_id);
+    EXPECT_TRUE(!l.cl_dirty);
+    sm_sockbuf_leave(sb);
+    EXPECT_ERR(lock_seen(h->h_arena, sb->sb_id, &l), SM_EMPTY);
+    EXPECT_OK(sm_sockbuf_destroy(sb));
+    sm_sockbuf_close(sb);
 }
