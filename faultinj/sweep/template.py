@@ -92,7 +92,8 @@ class Template:
     def _relay(self, course: Course, pid: int, answer: int, stacks: int, out: int) -> None:
         """Pass on what the victim says until it ends; what it cannot say itself is said for it."""
         frames = Frames(answer)
-        hung: tuple[str, ...] | None = None
+        hung: Outcome | None = None
+        stack: tuple[str, ...] = ()
         start = time.monotonic()
         while True:
             trial = course.current
@@ -104,7 +105,9 @@ class Template:
                 os.waitpid(pid, 0)
                 raise SystemExit(1)
             if not ready:
-                hung = hanging_stack(pid, stacks)
+                # Told before it is asked for its stack: the signal may end its wait, and then it goes on to other trials.
+                hung = self._told(trial, "hang", "the run did not end in time", limit_s) if trial is not None else None
+                stack = hanging_stack(pid, stacks)
                 os.kill(pid, signal.SIGKILL)
                 break
             got = frames.more()
@@ -116,30 +119,38 @@ class Template:
                 break
         _, status = os.waitpid(pid, 0)
         trial = course.current
-        if trial is not None and (hung is not None or status != 0):
-            outcome = self._fallen(trial, hung, status, stacks, time.monotonic() - start)
-            write_frame(out, msgspec.msgpack.encode(outcome))
-            course.feed(outcome)
+        if trial is None or (hung is None and status == 0):
+            return
+        outcome = hung or self._crashed(trial, status, stacks, time.monotonic() - start)
+        if stack:
+            outcome = _with_stack(outcome, stack)
+        write_frame(out, msgspec.msgpack.encode(outcome))
+        course.feed(outcome)
 
-    def _fallen(self, trial: Trial, hung: tuple[str, ...] | None, status: int, stacks: int, seconds: float) -> Outcome:
-        if hung is not None:
-            finding = Finding(kind="hang", detail="the run did not end in time", stack=hung)
+    def _crashed(self, trial: Trial, status: int, stacks: int, seconds: float) -> Outcome:
+        stack = tuple(os.pread(stacks, 1 << 16, 0).decode("utf-8", "replace").splitlines())
+        if os.WIFSIGNALED(status):
+            how = f"ended by {signal.Signals(os.WTERMSIG(status)).name}"
         else:
-            stack = tuple(os.pread(stacks, 1 << 16, 0).decode("utf-8", "replace").splitlines())
-            if os.WIFSIGNALED(status):
-                how = f"ended by {signal.Signals(os.WTERMSIG(status)).name}"
-            else:
-                how = f"left with status {os.WEXITSTATUS(status)}: {stack[-1] if stack else 'it said nothing'}"
-            finding = Finding(kind="crash", detail=f"the run {how}", stack=stack)
+            how = f"left with status {os.WEXITSTATUS(status)}: {stack[-1] if stack else 'it said nothing'}"
+        return _with_stack(self._told(trial, "crash", f"the run {how}", seconds), stack)
+
+    def _told(self, trial: Trial, kind: str, detail: str, seconds: float) -> Outcome:
+        """What a victim cannot say itself."""
         return Outcome(
             trial=trial,
             verdict="finding",
-            result=finding.kind,
+            result=kind,
             injected=injections(self.block),
-            findings=(finding,),
+            findings=(Finding(kind=kind, detail=detail),),
             reached=reached_points(self.block),
             seconds=seconds,
         )
+
+
+def _with_stack(outcome: Outcome, stack: tuple[str, ...]) -> Outcome:
+    findings = tuple(msgspec.structs.replace(finding, stack=stack) for finding in outcome.findings)
+    return msgspec.structs.replace(outcome, findings=findings)
 
 
 def main() -> None:

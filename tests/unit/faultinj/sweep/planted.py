@@ -1,6 +1,7 @@
 """Scenarios with a mistake each: the oracle must name it. Imported by victims as a module of scenarios."""
 
 import os
+import signal
 import time
 
 import faultinj
@@ -142,6 +143,19 @@ def waits_for_ever() -> None:
     """A name for the stack."""
     while True:
         time.sleep(60)
+
+
+@faultinj.scenario("planted.pause", group="planted", text="waits after a failure until a signal comes", limit_s=0.5)
+def pause(ctx: Context) -> Steps:
+    """The question for its stack ends its wait, and it goes on."""
+    frames = ctx.arena.zone("frame", size=100)
+    yield
+    for _ in range(3):
+        try:
+            with ctx.allocating("frame"):
+                frames.alloc(M_NOWAIT).free()
+        except ShmallocError:
+            signal.pause()
 
 
 @faultinj.scenario("planted.crash", group="planted", text="the process aborts after a failure")

@@ -64,6 +64,15 @@ def test_a_run_that_hangs_is_ended_and_its_stack_is_told() -> None:
 
 
 @pytest.mark.usefixtures("planted")
+def test_a_run_whose_wait_ends_with_the_question_for_its_stack_is_told_with_its_own_fault() -> None:
+    with Nursery() as nursery:
+        hung = run_cell("planted.pause", "transient", "zone.alloc", last=2, oracles=[], at=nursery)
+    assert [[finding.kind for finding in o.findings] for o in hung] == [["hang"], ["hang"]]
+    assert [[injection.sequence for injection in o.injected] for o in hung] == [[1], [2]]
+    assert all(any(" in pause" in line for line in o.findings[0].stack) for o in hung)
+
+
+@pytest.mark.usefixtures("planted")
 def test_a_mistake_without_fault_is_found_by_no_fault_at_all() -> None:
     # The stop rule of a scenario whose only mistake is on its error path: the run that injected nothing is clean.
     outcomes = _findings("planted.leak")
