@@ -105,7 +105,7 @@ class Template:
                 os.waitpid(pid, 0)
                 raise SystemExit(1)
             if not ready:
-                # Told before it is asked for its stack: the signal may end its wait, and then it goes on to other trials.
+                # Told before it is asked for its stack: the signal may end its wait, and it goes on to other trials.
                 hung = self._told(trial, "hang", "the run did not end in time", limit_s) if trial is not None else None
                 stack = hanging_stack(pid, stacks)
                 os.kill(pid, signal.SIGKILL)

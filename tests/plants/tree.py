@@ -115,5 +115,7 @@ def _tool(name: str) -> str:
 def _listed() -> list[str]:
     """The files of the tree, those too that are new and not yet committed."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
-    return [name for name in listed if name and (ROOT / name).is_file()]
+    listed = subprocess.run(command, check=False, capture_output=True, text=True)
+    if listed.returncode != 0:
+        raise BuildFails(f"git does not say which files the tree has; hunt in a checkout: {listed.stderr}")
+    return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
