@@ -69,6 +69,7 @@ class Sockets(Workload):
 
     name = "sockets"
     summary = "streams and records over sockbufs, random sizes, back-pressure, every byte verified"
+    rounds_in_small = 2
 
     def __init__(self) -> None:
         self._mbufs: shmalloc.Mbufs
@@ -78,6 +79,8 @@ class Sockets(Workload):
         self._sending: Stream
         self._receiving: Stream
         self._unsent: tuple[shmalloc.Mbuf, bytes] | None = None
+        # What was sent goes here at the end: had before anything can run out.
+        self._total: shmalloc.Item | None = None
 
     def prepare(self, arena: shmalloc.Arena, settings: Settings) -> None:
         mbufs = arena.mbufs()
@@ -95,26 +98,24 @@ class Sockets(Workload):
         self._records = [self._mbufs.sockbuf(f"record.{rank}") for rank in range(worker.cpus)]
         self._sending = Stream(worker.settings, worker.rank)
         self._receiving = Stream(worker.settings, before)
+        self._total = worker.arena.zone("total").alloc()
 
     def run(self, worker: Worker) -> None:
         turn = 0
+        waiting = 2 if worker.small else WAITING_ROUND
         while worker.running():
             turn += 1
-            patience = PATIENCE_S if turn % WAITING_ROUND == 0 else 0.0
+            patience = worker.patience(PATIENCE_S) if turn % waiting == 0 else 0.0
             moved = [self._send_chunk(worker, patience), self._send_record(worker, patience)]
             moved += [self._receive_chunk(worker, patience)]
             moved += [self._receive_record(worker, records) for records in self._records]
             if not any(moved):
                 # Full ahead and empty behind: sleep until somebody sends.
-                self._receive_chunk(worker, PATIENCE_S)
-        if self._unsent is not None:
-            self._unsent[0].free()
-            self._unsent = None
-        total = worker.arena.zone("total").alloc()
-        total.write(TOTAL.pack(self._sending.length, self._sending.crc))
-        worker.send(worker.arena.queue(f"total.{worker.rank}"), [total])
+                self._receive_chunk(worker, worker.patience(PATIENCE_S))
+        self._finish(worker)
 
     def drain(self, worker: Worker) -> None:
+        self._finish(worker)
         while self._receive_chunk(worker, 0.0):
             continue
         for records in self._records:
@@ -142,6 +143,16 @@ class Sockets(Workload):
             for kind in ("stream", "record"):
                 arena.mbufs().sockbuf(f"{kind}.{rank}").sbflush()
 
+    def _finish(self, worker: Worker) -> None:
+        """Send no more, and say how much it was."""
+        if self._unsent is not None:
+            self._unsent[0].free()
+            self._unsent = None
+        if self._total is not None:
+            self._total.write(TOTAL.pack(self._sending.length, self._sending.crc))
+            unsent = worker.send(worker.arena.queue(f"total.{worker.rank}"), [self._total])
+            self._total = unsent[0] if unsent else None
+
     # ---- streams
 
     def _send_chunk(self, worker: Worker, patience: float) -> bool:
@@ -151,8 +162,8 @@ class Sockets(Workload):
             try:
                 packet = self._mbufs.m_getm2(size, M_NOWAIT)
                 packet.m_append(data)
-            except shmalloc.NoBuffers:
-                worker.exhausted += 1
+            except shmalloc.ShmallocError as error:
+                worker.refused(error)
                 return False
             self._unsent = packet, data
         packet, data = self._unsent
@@ -160,6 +171,9 @@ class Sockets(Workload):
             self._out.sbappendstream(packet, timeout=patience)
         except shmalloc.SockbufFull:
             worker.counts["waited for room / streams" if patience else "found no room / streams"] += 1
+            return False
+        except shmalloc.ShmallocError as error:
+            worker.refused(error)
             return False
         self._sending.passed(data)
         self._unsent = None
@@ -171,8 +185,8 @@ class Sockets(Workload):
             packet = self._in.receive(size, timeout=patience, how=M_NOWAIT)
         except shmalloc.SockbufEmpty:
             return False
-        except shmalloc.NoBuffers:
-            worker.exhausted += 1
+        except shmalloc.ShmallocError as error:
+            worker.refused(error)
             return False
         data = packet.tobytes()
         packet.free()
@@ -197,8 +211,8 @@ class Sockets(Workload):
             return False
         try:
             packet = self._mbufs.m_getm2(need, M_NOWAIT)
-        except shmalloc.NoBuffers:
-            worker.exhausted += 1
+        except shmalloc.ShmallocError as error:
+            worker.refused(error)
             return False
         worker.seal(SealedPacket(packet, need), payload)
         try:
@@ -208,8 +222,8 @@ class Sockets(Workload):
                 records.sbappendaddr(ADDRESS.pack(b"worker", worker.owner), packet, how=M_NOWAIT)
         except shmalloc.SockbufFull:
             worker.counts["waited for room / records" if patience else "found no room / records"] += 1
-        except shmalloc.NoBuffers:
-            worker.exhausted += 1
+        except shmalloc.ShmallocError as error:
+            worker.refused(error)
         else:
             worker.sent += 1
             return True
@@ -221,6 +235,9 @@ class Sockets(Workload):
         try:
             packet = records.receive(timeout=0, how=M_NOWAIT)
         except shmalloc.SockbufEmpty:
+            return False
+        except shmalloc.ShmallocError as error:
+            worker.refused(error)
             return False
         worker.received += 1
         at = 0
