@@ -118,5 +118,7 @@ class Churn(Workload):
 
     def _reclaim(self, worker: Worker) -> None:
         levels = (shmalloc.RECLAIM_TRIM, shmalloc.RECLAIM_DRAIN, shmalloc.RECLAIM_DRAIN_CPU)
-        worker.counts["pages reclaimed"] += worker.arena.reclaim(levels[int(worker.rng.random() * 3)])
+        level = levels[int(worker.rng.random() * 3)]
+        with worker.answered():
+            worker.counts["pages reclaimed"] += worker.arena.reclaim(level)
         worker.counts["reclaims"] += 1
