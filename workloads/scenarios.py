@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import faultinj
 from faultinj.sweep import Context, Steps
 from faultinj.sweep.context import ChildKilled
+from shmalloc import Arena
 from workloads.context import Worker
 from workloads.records import Settings
 from workloads.registry import WORKLOADS
@@ -27,12 +28,12 @@ class Violated(Exception):
 
 
 class Rounds(Worker):
-    """A worker that runs for a number of rounds, whatever the time is. rounds: how many."""
+    """A worker that runs for a number of rounds, whatever the time is, alone in its process."""
 
     small = True
 
-    def __init__(self, settings: Settings, ctx: Context, rounds: int) -> None:
-        super().__init__(settings=settings, rank=0, arena=ctx.arena)
+    def __init__(self, settings: Settings, arena: Arena, rounds: int) -> None:
+        super().__init__(settings=settings, rank=0, arena=arena)
         self._rounds = rounds
         self._begun = 0
 
@@ -93,7 +94,7 @@ def _body(kind: type[Workload]) -> None:
         kind().prepare(ctx.arena, settings)
         ctx.uncount(*ctx.arena.zone_names(), kind.name)  # workloads count their own
         workload = kind()
-        worker = Rounds(settings, ctx, kind.rounds_in_small)
+        worker = Rounds(settings, ctx.arena, kind.rounds_in_small)
         workload.open(worker)
         ctx.later(lambda: _ended(workload, worker))
         yield

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import shmalloc
-from shmalloc import M_NOWAIT, MLEN, MT_SONAME
+from shmalloc import M_NOWAIT, M_WAITOK, MLEN, MT_SONAME
 from workloads.context import Worker
 from workloads.cookie import COOKIE_BYTES
 from workloads.records import Settings
@@ -116,10 +116,11 @@ class Sockets(Workload):
 
     def drain(self, worker: Worker) -> None:
         self._finish(worker)
-        while self._receive_chunk(worker, 0.0):
+        # What is on the way must arrive: the last calls may wait for memory.
+        while self._receive_chunk(worker, 0.0, M_WAITOK):
             continue
         for records in self._records:
-            while self._receive_record(worker, records):
+            while self._receive_record(worker, records, M_WAITOK):
                 continue
         for total in worker.receive(worker.arena.queue(f"total.{self._receiving.sender}"), 1):
             length, crc = TOTAL.unpack(total.read(TOTAL.size))
@@ -179,10 +180,10 @@ class Sockets(Workload):
         self._unsent = None
         return True
 
-    def _receive_chunk(self, worker: Worker, patience: float) -> bool:
+    def _receive_chunk(self, worker: Worker, patience: float, how: int = M_NOWAIT) -> bool:
         size = 1 + int(worker.rng.random() * CHUNK_MOST)
         try:
-            packet = self._in.receive(size, timeout=patience, how=M_NOWAIT)
+            packet = self._in.receive(size, timeout=patience, how=how)
         except shmalloc.SockbufEmpty:
             return False
         except shmalloc.ShmallocError as error:
@@ -231,9 +232,9 @@ class Sockets(Workload):
         packet.free()
         return False
 
-    def _receive_record(self, worker: Worker, records: shmalloc.Sockbuf) -> bool:
+    def _receive_record(self, worker: Worker, records: shmalloc.Sockbuf, how: int = M_NOWAIT) -> bool:
         try:
-            packet = records.receive(timeout=0, how=M_NOWAIT)
+            packet = records.receive(timeout=0, how=how)
         except shmalloc.SockbufEmpty:
             return False
         except shmalloc.ShmallocError as error:
