@@ -22,8 +22,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What one run is asked to do. grace_s bounds every phase beyond the measured seconds.
 
     kills: workers that the runner kills with SIGKILL on the way, evenly spread, and replaces; witness: whether the
-    arena is under witness from before the workers start; failure_rate: every so many-th M_NOWAIT allocation of a process
-    is made to fail (debug.malloc.failure_rate), 0 none.
+    arena is under witness from before the workers start; failure_rate: every so many-th M_NOWAIT allocation of each
+    process is made to fail (debug.malloc.failure_rate), 0: none.
     """
 
     workload: str

@@ -1,7 +1,7 @@
 """Every workload in small, as scenarios of fault injection: one process, a few rounds of work, no clock.
 
-Found through the entry point group "faultinj.scenarios". A failed allocation, a full queue, a lock that is not to be had
-is an answer, which a workload counts, and it goes on; what it calls a violation then is one.
+Found through the entry point group "faultinj.scenarios". A failed allocation, a full queue, a lock that is not to be
+had is an answer, which a workload counts, and it goes on; what it calls a violation then is one.
 """
 
 from __future__ import annotations

@@ -108,9 +108,7 @@ def test_a_corrupted_item_is_reported(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["churn", "larson", "refcnt", "forkstorm", "sockets"])
 def test_a_run_whose_allocations_are_made_to_fail_is_clean(name: str) -> None:
-    ended = workloads(
-        "run", name, "--cpus", "2", "--seconds", "0.3", "--seed", "5", "--failure-rate", "3", "--json"
-    )
+    ended = workloads("run", name, "--cpus", "2", "--seconds", "0.3", "--seed", "5", "--failure-rate", "3", "--json")
     assert (ended.json["violations"], ended.json["leaked_items"], ended.json["findings"]) == ([], 0, [])
     assert ended.json["counts"]["made to fail"] > 0
     assert ended.json["ops"] > 0

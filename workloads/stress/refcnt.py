@@ -4,8 +4,8 @@ A sender keeps a reference to an item that it hands over. The receiver drops its
 item, otherwise it sends the item back, and then the sender's drop must be the last. Two lasts free an item twice, no
 last leaks it: both are seen. After the 2007 defect in mbuf reference counting (last reference decided by an old value).
 
-An item is known by its place in the arena, which is one item's as long as there is a reference: its bytes may be damaged.
-Nobody frees an item before every reference is dropped. A counter that is used after that is another item's.
+An item is known by its place in the arena, which is one item's as long as there is a reference: its bytes may be
+damaged. Nobody frees an item before every reference is dropped: a counter that is used after that is another item's.
 """
 
 from __future__ import annotations
