@@ -19,7 +19,7 @@ from workloads.stress.base import Workload
 
 __all__ = ["FEW", "Rounds", "Violated"]
 
-FEW = 8
+FEW = 5
 """What a workload does so many times and more in a round, it does so many times in small."""
 
 

@@ -182,7 +182,7 @@ class ForkStorm(Workload):
         )
 
     def _leaves_abruptly(self, worker: Worker) -> bool:
-        return self._visits % worker.few(ABRUPT) == 0
+        return self._visits % (2 if worker.small else ABRUPT) == 0
 
     def _refuse_inherited(self, visitor: Worker) -> None:
         if not self._live:

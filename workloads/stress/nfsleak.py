@@ -41,7 +41,7 @@ class NfsLeak(Workload):
 
     name = "nfsleak"
     summary = "replies that are never freed, attributed by who() to a process and a line"
-    rounds_in_small = 16
+    rounds_in_small = 6
     cpus_default = 2
     trace = True
 

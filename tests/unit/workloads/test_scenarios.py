@@ -24,6 +24,7 @@ from workloads.context import FORCED
 from workloads.records import Settings
 from workloads.registry import WORKLOADS
 from workloads.scenarios import FEW, Rounds, Violated
+from workloads.stress import ips, nfsleak, rip
 
 SEED = int(os.environ.get("FAULTINJ_SEED", datetime.datetime.now(datetime.UTC).strftime("%Y%j")))
 IN_A_ROW = 3
@@ -75,18 +76,46 @@ def test_workloads_in_small_count_what_fails_and_go_on() -> None:
             assert outcome.result == ("killed" if trial.kind == "kill" else "success"), f"{trial.id}: {outcome.stack}"
 
 
-@pytest.mark.parametrize("rate", [1, 3])
-@pytest.mark.parametrize("name", WORKLOADS)
-def test_a_workload_lives_with_the_failure_rate(name: str, rate: int, arena: shmalloc.Arena) -> None:
+def _in_small(name: str, arena: shmalloc.Arena, *, rate: int = 0, times: int = 1) -> Rounds:
+    """Run a workload in small, under debug.malloc.failure_rate, to its end."""
     kind = WORKLOADS[name]
-    settings = Settings(workload=name, cpus=1, seconds=1, seed=7)
+    settings = Settings(workload=name, cpus=1, seconds=1, seed=0)
     kind().prepare(arena, settings)
-    workload, worker = kind(), Rounds(settings, arena, 2 * kind.rounds_in_small)
+    workload, worker = kind(), Rounds(settings, arena, times * kind.rounds_in_small)
     workload.open(worker)
     arena.sysctl["debug.malloc.failure_rate"] = rate
     workload.run(worker)
     workload.drain(worker)
     worker.judge()
+    return worker
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("churn", ["malloc"]),
+        ("refcnt", ["last reference dropped by the sender"]),
+        ("forkstorm", ["visitors", "left to recovery"]),
+        ("killstorm", ["put into queues", "taken from queues"]),
+        ("packets", ["frames http", "frame bytes"]),
+        ("forward", ["frames http", "frame bytes"]),
+        ("sockets", ["stream bytes"]),
+        ("rip", [f"headers prepended under the lock / {way}" for way in rip.WAYS]),
+        ("nfsleak", [f"attributed by who() / {kind}" for kind in nfsleak.KINDS]),
+        ("ips", [f"{what} / {way}" for way in ips.WAYS for what in ("inspected", "clusters there again")]),
+    ],
+)
+def test_in_small_a_workload_does_all_that_it_is_for(name: str, shown: list[str], arena: shmalloc.Arena) -> None:
+    worker = _in_small(name, arena)
+    assert {figure: worker.counts[figure] > 0 for figure in shown} == dict.fromkeys(shown, True)
+    assert worker.ops > 0
+    arena.reap()
+
+
+@pytest.mark.parametrize("rate", [1, 3])
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_workload_lives_with_the_failure_rate(name: str, rate: int, arena: shmalloc.Arena) -> None:
+    worker = _in_small(name, arena, rate=rate, times=2)
     # A capture goes through zones that are asked with M_WAITOK, which the tunable leaves alone.
     assert name == "packets" or worker.counts[FORCED] > 0
     arena.reap()
