@@ -6,13 +6,15 @@ had is an answer, which a workload counts, and it goes on; what it calls a viola
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import permutations
 
 import faultinj
 from faultinj.sweep import Context, Steps
 from faultinj.sweep.context import ChildKilled
 from shmalloc import Arena
 from workloads.context import Worker
+from workloads.intended import Intended, IntendedSleep
 from workloads.records import Settings
 from workloads.registry import WORKLOADS
 from workloads.stress.base import Workload
@@ -68,6 +70,15 @@ class Rounds(Worker):
             raise Violated("; ".join(f"{found.kind}: {found.detail}" for found in self.findings))
 
 
+def _told(meant: Intended) -> Iterator[str]:
+    """What the oracle of witness says of it, as globs."""
+    if isinstance(meant, IntendedSleep):
+        yield f"sleep with a lock held: * of zone {meant.zone!r} with {meant.lock!r} held, *"
+    else:
+        for locks in permutations(meant.locks, 2):
+            yield "lock order reversal: {} and {}".format(*locks)
+
+
 def _settings(kind: type[Workload], ctx: Context) -> Settings:
     return Settings(workload=kind.name, cpus=1, seconds=1.0, seed=ctx.seed)
 
@@ -85,7 +96,7 @@ def _body(kind: type[Workload]) -> None:
         group="workload",
         settle=lambda ctx: kind().sweep(ctx.arena, _settings(kind, ctx)),
         limit_s=60.0,
-        meant=[f"sleep with a lock held: * of zone {one.zone!r} with {one.lock!r} held, *" for one in kind.intended],
+        meant=[told for one in kind.intended for told in _told(one)],
         text=f"in small: {kind.summary}",
     )
     def small(ctx: Context) -> Steps:

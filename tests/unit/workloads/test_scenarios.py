@@ -6,6 +6,7 @@ A few trials of each at places that change with the day; FAULTINJ_SEED=N replays
 from __future__ import annotations
 
 import datetime
+import fnmatch
 import itertools
 import os
 import random
@@ -20,6 +21,7 @@ from faultinj.sweep import count_points, find, names, run_cell
 from faultinj.sweep.context import ChildKilled
 from faultinj.sweep.nursery import Nursery
 from faultinj.sweep.registry import KINDS
+from witness.oracle import Oracle
 from workloads.context import FORCED
 from workloads.records import Settings
 from workloads.registry import WORKLOADS
@@ -148,3 +150,17 @@ def test_a_process_of_a_workload_that_its_fault_killed_is_no_violation(arena: sh
     with pytest.raises(ChildKilled, match="the process 77"):
         worker.killed(77)
     assert worker.findings == ()
+
+
+def test_what_witness_tells_of_the_routing_daemon_is_meant_and_nothing_else_is(arena: shmalloc.Arena) -> None:
+    oracle = Oracle()
+    oracle.begin(arena)
+    _in_small("rip", arena)
+    told = list(oracle.findings(arena))
+    assert told
+    patterns = find("workload.rip").meant
+    assert [text for text in told if not any(fnmatch.fnmatchcase(text, pattern) for pattern in patterns)] == []
+    with arena.mutex("other"):
+        arena.zone("mbuf").alloc().free()
+    other = [text for text in oracle.findings(arena) if text not in told]
+    assert [any(fnmatch.fnmatchcase(text, pattern) for pattern in patterns) for text in other] == [False]
