@@ -109,8 +109,8 @@ cdef extern from "core/shmalloc.h": # every call is made with the interpreter's 
         sm_type_shm *a_types
         int a_fd
         bint a_writable, a_forked
-        uint32_t a_cpu_id, a_epoch, a_inside, a_blocker, a_forced
-        sm_err a_forced_err
+        uint32_t a_cpu_id, a_epoch, a_inside, a_blocker
+        uint16_t *a_forced  # an array, by sm_err
         sm_cpu_shm *a_cpu
         sm_cpu_shm *a_cpus
         sm_cpu_shm a_orphan

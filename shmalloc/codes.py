@@ -90,7 +90,6 @@ def _no_memory(facts: Facts) -> e.ShmallocError:
         free_bytes=facts.get("free_bytes", 0),
         asked_bytes=facts.get("asked_bytes", 0),
         max_bytes=facts.get("max_bytes", 0),
-        forced=facts.get("forced", ""),
     )
 
 
@@ -343,18 +342,25 @@ _MAKERS: dict[str, Callable[[Facts], e.ShmallocError]] = {
 }
 
 
+def _forced_note(what: str, arena: str) -> str:
+    if what == "debug.malloc.failure_rate":
+        return f"forced by the tunable {what}; to end that: shmalloc sysctl {arena} {what}=0"
+    return f"forced by the fault point {what}, see `faultinj ctl {arena} log`"
+
+
 def failure(code: str, facts: Facts) -> e.ShmallocError:
     """Make the exception for a code of the core.
 
     Parameters: code: its name, "SM_LIMIT"; facts: what the call knew (arena, name, limit, waited, ...).
-    Returns: the exception, not raised; its ``code`` and ``arena`` are filled in.
+    Returns: the exception, not raised; its ``code``, ``arena`` and ``forced`` are filled in.
     """
     maker = _BY_SUBJECT.get(facts.get("subject", ""), {}).get(code) or _MAKERS.get(code)
     error = maker(facts) if maker is not None else e.ArenaError(detail=f"the core reports {code} ({dict(facts)!r})")
     if facts.get("packet_freed") and not hasattr(error, "packet_freed") and code != "SM_INVALID":
         error.add_note(f"{facts.get('call')} has freed the packet")
-    if facts.get("forced") and not hasattr(error, "forced"):
-        error.add_note(f"forced by the fault point {facts['forced']}, see `faultinj ctl {facts.get('arena', '')} log`")
+    error.forced = facts.get("forced", "")
+    if error.forced and not isinstance(error, e.OutOfMemory):  # which says so itself
+        error.add_note(_forced_note(error.forced, facts.get("arena", "")))
     error.code = code
     error.arena = facts.get("arena", "")
     return error

@@ -1,7 +1,7 @@
 """Read a capture: pcap or pcapng in, frames ready for replay out.
 
 Owns the reading of files and the little parsing that replay needs (flow, kind). Must not touch an arena.
-The frames of one file are read once per process and kept; replay only hands out references.
+The bundled capture is read once per process and kept; replay only hands out references.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -64,11 +65,14 @@ def read_capture(path: str | None = None) -> Capture:
 
     Raises: BadCapture: missing, unreadable, not a capture, cut short, or without frames.
     """
-    if path is None:
-        bundled = resources.files("workloads").joinpath("captures", BUNDLED)
-        with resources.as_file(bundled) as real:
-            return _read(real, BUNDLED)
-    return _read(Path(path), Path(path).name)
+    return _bundled() if path is None else _read(Path(path), Path(path).name)
+
+
+@cache
+def _bundled() -> Capture:
+    bundled = resources.files("workloads").joinpath("captures", BUNDLED)
+    with resources.as_file(bundled) as real:
+        return _read(real, BUNDLED)
 
 
 def _read(path: Path, source: str) -> Capture:

@@ -12,8 +12,9 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Final, TypeVar
 
 import shmalloc
 from shmalloc import M_NOWAIT, M_WAITOK
@@ -28,6 +29,8 @@ VIOLATIONS_KEPT: Final = 20
 SABOTAGE_AFTER: Final = 50
 TICK_NS: Final = 200_000_000
 PAUSE: Final = "round of work"
+# Calls that were made to fail, by a tunable or at a fault point.
+FORCED: Final = "made to fail"
 LIFE_STEP: Final = 1 << 16
 _SAMPLE_MASK: Final = 15
 
@@ -36,6 +39,9 @@ _now = time.perf_counter_ns
 
 class Worker:
     """The state of one worker process during a run."""
+
+    # Whether it is alone with a handful of rounds: nobody else works beside it.
+    small: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -127,6 +133,20 @@ class Worker:
         thread.start()
         thread.join()
 
+    # ---- how much
+
+    def few(self, most: int) -> int:
+        """How many of what a round does `most` times: as many, but in small a handful."""
+        return most
+
+    def patience(self, seconds: float) -> float:
+        """How long to wait for what must come within so many seconds; in small only what is there already comes."""
+        return seconds
+
+    def place_in(self, sizes: Sequence[int]) -> int:
+        """Where in a capture of frames of these sizes this worker starts: each somewhere else."""
+        return len(sizes) * self.rank // self.cpus
+
     # ---- findings
 
     def violation(self, kind: str, detail: str) -> None:
@@ -135,15 +155,47 @@ class Worker:
         if len(self._violations) < VIOLATIONS_KEPT:
             self._violations.append(Violation(kind=kind, detail=detail, rank=self.rank))
 
+    def killed(self, pid: int) -> None:
+        """A process that this one forked was killed, by nobody here: whoever kills on purpose says otherwise."""
+        self.violation("killed", f"process {pid}, forked by this worker, was killed")
+
     @property
     def findings(self) -> tuple[Violation, ...]:
         """The violations kept so far."""
         return tuple(self._violations)
 
+    # ---- what the allocator answers
+
+    def refused(self, error: shmalloc.ShmallocError, *, slept: bool = False) -> None:
+        """Count an answer that is no fault of anybody: a limit, no memory, whatever was made to fail on purpose.
+
+        Parameters: slept: the call was one that may sleep at a limit.
+        Raises: the error, when it is no such answer: a ctor, or a lock, that refuses by itself breaks a promise.
+        """
+        if isinstance(error, shmalloc.ZoneExhausted) and not error.forced and slept:
+            self.sleeps_timed_out += 1
+        elif isinstance(error, (shmalloc.ZoneExhausted, shmalloc.OutOfMemory)):
+            self.exhausted += 1
+        elif not error.forced:
+            raise error
+        if error.forced:
+            self.counts[FORCED] += 1
+
+    @contextmanager
+    def answered(self) -> Iterator[None]:
+        """Around work that may be refused in the middle, and that then leaves nothing behind: it is counted, and over.
+
+        Raises: as refused.
+        """
+        try:
+            yield
+        except shmalloc.ShmallocError as error:
+            self.refused(error)
+
     # ---- items
 
     def alloc(self, zone: shmalloc.Zone, flags: int = M_WAITOK, timeout: float | None = 0.05) -> shmalloc.Item | None:
-        """One item, or None at the limit. Every 16th call is timed."""
+        """One item, or None where there is none to be had. Every 16th call is timed."""
         self._samples += 1
         try:
             if self._samples & _SAMPLE_MASK:
@@ -152,12 +204,19 @@ class Worker:
             item = zone.alloc(flags) if flags & M_NOWAIT else zone.alloc(flags, timeout=timeout)
             self.sample("alloc", _now() - begin)
             return item
-        except shmalloc.ZoneExhausted:
-            if flags & M_NOWAIT:
-                self.exhausted += 1
-            else:
-                self.sleeps_timed_out += 1
+        except shmalloc.ShmallocError as error:
+            self.refused(error, slept=not flags & M_NOWAIT)
             return None
+
+    def alloc_many(
+        self, zone: shmalloc.Zone, count: int, flags: int = M_NOWAIT, timeout: float | None = None
+    ) -> list[shmalloc.Item]:
+        """So many items, or an empty list where there are not so many to be had."""
+        try:
+            return zone.alloc_many(count, flags, timeout=timeout)
+        except shmalloc.ShmallocError as error:
+            self.refused(error, slept=not flags & M_NOWAIT)
+            return []
 
     def seal(self, item: cookie.Sealable, payload: bytes, payload_crc: int | None = None) -> int:
         """Give an item its cookie. Returns: the sequence number."""
@@ -203,7 +262,12 @@ class Worker:
         """Put what fits without waiting. Returns: the items that did not fit; they are still ours."""
         try:
             done = queue.put_many(items, timeout=0)
-        except shmalloc.QueueFull:
+        except shmalloc.QueueFull as error:
+            if error.forced:
+                self.counts[FORCED] += 1
+            return items
+        except shmalloc.ShmallocError as error:
+            self.refused(error)
             return items
         self.sent += done
         return items[done:]
@@ -211,8 +275,13 @@ class Worker:
     def receive(self, queue: shmalloc.Queue, most: int, timeout: float = 0.0) -> list[Any]:
         """Up to `most` items or packets, as they were sent; an empty list when nothing came in time."""
         try:
-            items = queue.get_many(most, timeout=timeout)
-        except shmalloc.QueueEmpty:
+            items = queue.get_many(most, timeout=self.patience(timeout))
+        except shmalloc.QueueEmpty as error:
+            if error.forced:
+                self.counts[FORCED] += 1
+            return []
+        except shmalloc.ShmallocError as error:
+            self.refused(error)
             return []
         self.received += len(items)
         return items

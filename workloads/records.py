@@ -22,7 +22,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What one run is asked to do. grace_s bounds every phase beyond the measured seconds.
 
     kills: workers that the runner kills with SIGKILL on the way, evenly spread, and replaces; witness: whether the
-    arena is under witness from before the workers start.
+    arena is under witness from before the workers start; failure_rate: every so many-th M_NOWAIT allocation of each
+    process is made to fail (debug.malloc.failure_rate), 0: none.
     """
 
     workload: str
@@ -33,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sabotage: Sabotage = "none"
     kills: int = 0
     witness: bool = False
+    failure_rate: int = 0
     grace_s: float = 20.0
     startup_s: float = 60.0
 

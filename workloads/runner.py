@@ -71,6 +71,8 @@ class _Run:
         name = f"workloads-{settings.workload}-{os.getpid()}-{secrets.token_hex(3)}"
         with self._arena(name) as arena, self._watched(arena):
             self._workload.prepare(arena, settings)
+            if settings.failure_rate:
+                arena.sysctl["debug.malloc.failure_rate"] = settings.failure_rate
             try:
                 self._launch(name)
                 reckoning = self._conduct(arena)

@@ -1,38 +1,91 @@
-"""Every workload in small, as scenarios of fault injection: one process, one round of work, no clock.
+"""Every workload in small, as scenarios of fault injection: one process, a few rounds of work, no clock.
 
-Found through the entry point group "faultinj.scenarios". What a workload does with a failed allocation is its own to
-say; what it cannot do anything about it raises, and then it must have left nothing behind.
+Found through the entry point group "faultinj.scenarios". A failed allocation, a full queue, a lock that is not to be
+had is an answer, which a workload counts, and it goes on; what it calls a violation then is one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+
 import faultinj
 from faultinj.sweep import Context, Steps
+from faultinj.sweep.context import ChildKilled
+from shmalloc import Arena
 from workloads.context import Worker
+from workloads.intended import Intended, IntendedSleep
 from workloads.records import Settings
 from workloads.registry import WORKLOADS
 from workloads.stress.base import Workload
 
-__all__ = ["IN_SMALL", "Rounds"]
+__all__ = ["FEW", "Rounds", "Violated"]
 
-IN_SMALL = ("churn", "crossfree", "limits", "packets", "sockets")
-"""Those that one process can run, and that take a failure for what it is. The others are about processes that are
-killed or forked, replay a capture, or call a full queue a violation, as refcnt does."""
+FEW = 5
+"""What a workload does so many times and more in a round, it does so many times in small."""
+
+
+class Violated(Exception):
+    """A workload in small found what must not happen."""
 
 
 class Rounds(Worker):
-    """A worker that runs for a number of rounds, whatever the time is."""
+    """A worker that runs for a number of rounds, whatever the time is, alone in its process."""
 
-    rounds = 1
+    small = True
+
+    def __init__(self, settings: Settings, arena: Arena, rounds: int) -> None:
+        super().__init__(settings=settings, rank=0, arena=arena)
+        self._rounds = rounds
+        self._begun = 0
 
     def running(self) -> bool:
         """True so many times."""
-        self.rounds -= 1
-        return self.rounds >= 0
+        self._begun += 1
+        return self._begun <= self._rounds
+
+    def seconds_left(self) -> float:
+        """Rounds are all equally long."""
+        return self.settings.seconds * (1 - (self._begun - 1) / self._rounds)
+
+    def few(self, most: int) -> int:
+        """A handful."""
+        return min(most, FEW)
+
+    def patience(self, seconds: float) -> float:
+        """Long enough to sleep: nobody else is there for whom it would be worth to wait longer."""
+        return min(seconds, 0.001)
+
+    def place_in(self, sizes: Sequence[int]) -> int:
+        """Where a handful of frames has small ones and the largest."""
+        return max(0, sizes.index(max(sizes)) - FEW // 2)
+
+    def killed(self, pid: int) -> None:
+        """Its fault has killed it, as it should be."""
+        raise ChildKilled(f"the process {pid} of the workload was killed")
+
+    def judge(self) -> None:
+        """Raises: Violated."""
+        if self.findings:
+            raise Violated("; ".join(f"{found.kind}: {found.detail}" for found in self.findings))
+
+
+def _told(meant: Intended) -> Iterator[str]:
+    """What the oracle of witness says of it, as globs."""
+    if isinstance(meant, IntendedSleep):
+        yield f"sleep with a lock held: * of zone {meant.zone!r} with {meant.lock!r} held, *"
+    else:
+        for locks in permutations(meant.locks, 2):
+            yield "lock order reversal: {} and {}".format(*locks)
 
 
 def _settings(kind: type[Workload], ctx: Context) -> Settings:
     return Settings(workload=kind.name, cpus=1, seconds=1.0, seed=ctx.seed)
+
+
+def _ended(workload: Workload, worker: Rounds) -> None:
+    workload.drain(worker)
+    worker.judge()
 
 
 def _body(kind: type[Workload]) -> None:
@@ -41,25 +94,24 @@ def _body(kind: type[Workload]) -> None:
     @faultinj.scenario(
         name,
         group="workload",
-        kinds=("transient", "kill"),
-        errors=("SM_LIMIT", "SM_TIMEOUT", "SM_EMPTY", "SM_FULL"),
         settle=lambda ctx: kind().sweep(ctx.arena, _settings(kind, ctx)),
         limit_s=60.0,
+        meant=[told for one in kind.intended for told in _told(one)],
         text=f"in small: {kind.summary}",
     )
     def small(ctx: Context) -> Steps:
+        ctx.shape(trace=kind.trace)
         settings = _settings(kind, ctx)
-        workload = kind()
-        workload.prepare(ctx.arena, settings)
+        kind().prepare(ctx.arena, settings)
         ctx.uncount(*ctx.arena.zone_names(), kind.name)  # workloads count their own
-        worker = Rounds(settings=settings, rank=0, arena=ctx.arena)
+        workload = kind()
+        worker = Rounds(settings, ctx.arena, kind.rounds_in_small)
         workload.open(worker)
-        ctx.later(lambda: workload.drain(worker))
+        ctx.later(lambda: _ended(workload, worker))
         yield
         workload.run(worker)
         yield
-        assert not worker.findings
 
 
-for _name in IN_SMALL:
-    _body(WORKLOADS[_name])
+for _kind in WORKLOADS.values():
+    _body(_kind)

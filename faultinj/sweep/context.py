@@ -102,6 +102,10 @@ class Context:
                 told(self._arena)
         return self._arena
 
+    def shape(self, **geometry: Any) -> None:
+        """Parameters of Arena.open besides those that every scenario's arena has; before its first use."""
+        self._geometry.update(geometry)
+
     @property
     def opened(self) -> Arena | None:
         """The arena if this process has it open."""

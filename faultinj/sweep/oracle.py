@@ -5,6 +5,7 @@ the scenario (``trial`` does, for the last of the rules: it then runs cleanly).
 """
 
 import contextlib
+import fnmatch
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -294,8 +295,13 @@ def judge(evidence: Evidence, more: dict[str, Companion] | None = None) -> tuple
     for name, companion in (more or {}).items():
         if evidence.arena is not None:
             with _told(found, name):
-                found.extend(Finding(kind=name, detail=text) for text in companion.findings(evidence.arena))
+                texts = companion.findings(evidence.arena)
+                found.extend(Finding(kind=name, detail=text) for text in texts if not _meant(text, evidence))
     return tuple(found)
+
+
+def _meant(text: str, evidence: Evidence) -> bool:
+    return any(fnmatch.fnmatchcase(text, pattern) for pattern in evidence.scenario.meant)
 
 
 @contextlib.contextmanager

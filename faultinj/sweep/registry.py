@@ -51,7 +51,8 @@ class Scenario:
     covers: the public operations it performs, such as "Zone.alloc". kinds: the faults it is made for. errors: codes
     of the
     core that it may end with besides that of the injected point, each a documented translation. settle: what puts its
-    leavings right after it was killed, beyond emptying queues and sockbufs. limit_s: longer than that is a hang.
+    leavings right after it was killed, beyond emptying queues and sockbufs. limit_s: longer than that is a hang. meant:
+    what further oracles may find, because it is there to provoke just that: globs over their sentences.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Scenario:
     settle: Callable[["Context"], None] | None = None
     limit_s: float = 20.0
     module: str = ""
+    meant: tuple[str, ...] = ()
 
 
 _scenarios: dict[str, Scenario] = {}
@@ -81,6 +83,7 @@ def scenario(
     errors: Iterable[str] = (),
     settle: Callable[["Context"], None] | None = None,
     limit_s: float = 20.0,
+    meant: Iterable[str] = (),
 ) -> Callable[[Body], Body]:
     """Register the decorated function as a scenario; parameters as the fields of Scenario.
 
@@ -89,7 +92,19 @@ def scenario(
 
     def register(body: Body) -> Body:
         module = str(getattr(body, "__module__", ""))
-        made = Scenario(name, group, text, body, tuple(covers), tuple(kinds), tuple(errors), settle, limit_s, module)
+        made = Scenario(
+            name=name,
+            group=group,
+            text=text,
+            body=body,
+            covers=tuple(covers),
+            kinds=tuple(kinds),
+            errors=tuple(errors),
+            settle=settle,
+            limit_s=limit_s,
+            module=module,
+            meant=tuple(meant),
+        )
         there = _scenarios.get(name)
         if there is not None and there.module != module:
             raise ScenarioError(

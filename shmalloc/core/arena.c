@@ -102,11 +102,13 @@ enum sm_err sm_arena_announce(struct sm_arena *a, uint32_t flags, bool armed) {
 
 enum sm_err sm_fault_armed(struct sm_arena *a, enum sm_fault_point p, const char *zone, uint64_t bytes, int flags) {
     enum sm_err err = a->a_hooks.h_fault(a->a_hooks.h_fault_ctx, p, zone, bytes, flags);
-    if (err != SM_OK) {
-        a->a_forced = (uint32_t)p + 1;
-        a->a_forced_err = err;
-    } else if (p == SM_FP_ALLOC || p == SM_FP_PAGE) { /* a new attempt: what fails from here on is no more that */
-        a->a_forced = 0;
+    if (p == SM_FP_ALLOC) { /* a new attempt: what fails from here on is no more what failed before */
+        memset(a->a_forced, 0, sizeof a->a_forced);
+    } else if (p == SM_FP_PAGE) {
+        a->a_forced[SM_NO_MEMORY] = 0;
+    }
+    if (err != SM_OK && (unsigned)err < SM_ERR_COUNT) {
+        a->a_forced[err] = (uint16_t)(p + 1);
     }
     return err;
 }

@@ -98,8 +98,9 @@ struct sm_arena {
     uint64_t a_space_bytes; /* free space seen when the last commit failed */
     uint32_t a_blocker; /* CPU named by the last SM_STALLED, NO_OWNER or SM_DEAD_PEER */
     uint64_t a_nowait_count; /* M_NOWAIT allocations, for the failure rate */
-    uint32_t a_forced; /* what made a call fail that need not have: a fault point + 1, SM_FORCED_RATE; 0: nothing did */
-    enum sm_err a_forced_err; /* and with what */
+    /* By error: what made a call fail with it that need not have: a fault point + 1, SM_FORCED_RATE; 0: nothing did. Each
+     * has its own place, because what is done about a failure may be made to fail, too. */
+    uint16_t a_forced[SM_ERR_COUNT];
     int a_callback_errno; /* what the last failing ctor or init returned */
     struct sm_mb *a_mb; /* mbuf_zone.c: the mbufs of this attachment, NULL until first used */
     enum sm_err (*a_mfree)(struct sm_arena *a, void *m); /* one mbuf, as m_free; for whoever frees items below mbufs */

@@ -358,9 +358,8 @@ static inline __attribute__((always_inline)) enum sm_err policy(struct sm_zone *
         int64_t rate = sm_tunable_get(a, SM_TU_FAIL_RATE);
         if (sm_unlikely(rate > 0)) {
             bool fails = ++a->a_nowait_count % (uint64_t)rate == 0;
-            a->a_forced = fails ? SM_FORCED_RATE : 0;
+            a->a_forced[SM_NO_MEMORY] = fails ? SM_FORCED_RATE : 0;
             if (fails) {
-                a->a_forced_err = SM_NO_MEMORY;
                 if (a->a_hooks.h_mask & SM_HOOK_FAULT) {
                     (void)a->a_hooks.h_fault(a->a_hooks.h_fault_ctx, SM_FP_ALLOC, z->z_shm->z_name, z->z_item_bytes,
                                              *flags | SM_HOOK_FORCED);

@@ -131,16 +131,11 @@ class ArenaClosed(ArenaError, ValueError):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class OutOfMemory(ArenaError, MemoryError):
-    """The arena, or the file system under it, has no page left; or the call was made to fail.
-
-    forced: what made it fail though there may be memory: "debug.malloc.failure_rate", or the name of a fault point;
-    empty: nothing did.
-    """
+    """The arena, or the file system under it, has no page left; or the call was made to fail, as ``forced`` says."""
 
     free_bytes: int = 0
     asked_bytes: int = 0
     max_bytes: int = 0
-    forced: str = ""
 
     def __str__(self) -> str:
         asked = f" for {show_bytes(self.asked_bytes)}" if self.asked_bytes else ""

@@ -14,11 +14,16 @@ __all__ = [
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ShmallocError(Exception):
-    """Base of every error of this package. ``code`` is the core's own name for the cause, "" if Python found it."""
+    """Base of every error of this package. ``code`` is the core's own name for the cause, "" if Python found it.
+
+    forced: what made the call fail though it need not have: "debug.malloc.failure_rate", or the name of a fault point;
+    empty: nothing did.
+    """
 
     arena: str = ""
     code: str = ""
     detail: str = ""
+    forced: str = ""
 
     def __str__(self) -> str:
         return self.detail or f"{self.code or type(self).__name__} in arena {self.arena!r}"

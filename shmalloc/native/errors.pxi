@@ -39,9 +39,9 @@ cdef int fail(Attachment at, sm_err err, dict facts) except -1:
     if err == SM_UNRESOLVED and cause is not None:
         raise cause
     facts["arena"] = at.name
-    if at.a != NULL and at.a.a_forced != 0 and at.a.a_forced_err == err:
-        facts["forced"] = forced_by(at.a.a_forced)
-        at.a.a_forced = 0
+    if at.a != NULL and at.a.a_forced[<unsigned int>err] != 0:
+        facts["forced"] = forced_by(at.a.a_forced[<unsigned int>err])
+        at.a.a_forced[<unsigned int>err] = 0
     if err == SM_CTOR_FAILED or err == SM_INIT_FAILED:
         facts["errno"] = at.a.a_callback_errno if at.a != NULL else 0
         facts["nonsense"] = at.nonsense

@@ -106,6 +106,15 @@ def test_a_corrupted_item_is_reported(name: str) -> None:
     assert (ended.code, ended.left) == (1, [])
 
 
+@pytest.mark.parametrize("name", ["churn", "larson", "refcnt", "forkstorm", "sockets"])
+def test_a_run_whose_allocations_are_made_to_fail_is_clean(name: str) -> None:
+    ended = workloads("run", name, "--cpus", "2", "--seconds", "0.3", "--seed", "5", "--failure-rate", "3", "--json")
+    assert (ended.json["violations"], ended.json["leaked_items"], ended.json["findings"]) == ([], 0, [])
+    assert ended.json["counts"]["made to fail"] > 0
+    assert ended.json["ops"] > 0
+    assert (ended.code, ended.err, ended.left) == (0, "", [])
+
+
 @pytest.mark.parametrize("name", ["forward", "sockets", "rip", "nfsleak", "ips"])
 def test_what_a_dead_worker_would_have_received_is_not_leaked(name: str) -> None:
     ended = workloads("run", name, "--cpus", "2", "--seconds", "0.5", "--seed", "1", "--sabotage", "kill", "--json")
@@ -268,6 +277,7 @@ def test_a_terminal_shows_a_progress_bar() -> None:
 
 def test_a_failed_run_says_how_to_repeat_it() -> None:
     arguments = ("run", "larson", "--cpus", "2", "--seconds", "0.5", "--seed", "6", "--sabotage", "corrupt")
+    arguments += ("--failure-rate", "50")
     ended = workloads(*arguments)
     assert (ended.code, ended.err) == (1, f"workloads: again with: {shlex.join(('workloads', *arguments))}\n")
     assert "corrupt-item" in ended.out

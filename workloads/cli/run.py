@@ -37,6 +37,8 @@ def replay(settings: Settings) -> str:
         words += ["--sabotage", settings.sabotage]
     if settings.witness:
         words.append("--witness")
+    if settings.failure_rate:
+        words += ["--failure-rate", str(settings.failure_rate)]
     return shlex.join(words)
 
 
@@ -67,6 +69,15 @@ def run(
         str,
         typer.Option(metavar="KIND", help=f"Damage on purpose, to see it found: {', '.join(SABOTAGES[1:])}."),
     ] = "none",
+    failure_rate: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1_000_000_000,
+            metavar="N",
+            help="Make every N-th M_NOWAIT allocation of each process fail (debug.malloc.failure_rate); 0: none.",
+        ),
+    ] = 0,
     witness: Annotated[
         bool, typer.Option("--witness", help="Watch the order of all locks; what is found is a finding of the run.")
     ] = False,
@@ -102,6 +113,7 @@ def run(
         pcap=pcap,
         sabotage=sabotage_named(sabotage),
         witness=witness,
+        failure_rate=failure_rate,
         grace_s=grace,
     )
     result = carry_out(settings)

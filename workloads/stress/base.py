@@ -31,6 +31,8 @@ class Workload(ABC):
     replays: ClassVar[bool] = False
     # What witness is to find in it.
     intended: ClassVar[tuple[Intended, ...]] = ()
+    # Rounds of it that show everything that it does, when it is run in small.
+    rounds_in_small: ClassVar[int] = 1
     # Processes when nobody says how many; None: one for each available core.
     cpus_default: ClassVar[int | None] = None
 

@@ -80,10 +80,8 @@ class Churn(Workload):
 
     def _grow_bulk(self, worker: Worker, zone: shmalloc.Zone) -> None:
         count = 1 + int(worker.rng.random() * 16)
-        try:
-            items = zone.alloc_many(count, M_NOWAIT)
-        except shmalloc.ZoneExhausted:
-            worker.exhausted += 1
+        items = worker.alloc_many(zone, count)
+        if not items:
             return
         if len(items) != count:
             worker.violation("bulk", f"{len(items)} items where {count} were asked for")
@@ -99,8 +97,8 @@ class Churn(Workload):
         zeroed = rng.random() < 0.25
         try:
             item = worker.arena.malloc(size, type="churn", flags=M_NOWAIT | M_ZERO if zeroed else M_NOWAIT)
-        except shmalloc.OutOfMemory:
-            worker.exhausted += 1
+        except shmalloc.ShmallocError as error:
+            worker.refused(error)
             return
         if zeroed and item.read(size).strip(b"\0"):
             worker.violation("not-zero", f"M_ZERO left other bytes in a malloc of {size}")
@@ -120,5 +118,7 @@ class Churn(Workload):
 
     def _reclaim(self, worker: Worker) -> None:
         levels = (shmalloc.RECLAIM_TRIM, shmalloc.RECLAIM_DRAIN, shmalloc.RECLAIM_DRAIN_CPU)
-        worker.counts["pages reclaimed"] += worker.arena.reclaim(levels[int(worker.rng.random() * 3)])
+        level = levels[int(worker.rng.random() * 3)]
+        with worker.answered():
+            worker.counts["pages reclaimed"] += worker.arena.reclaim(level)
         worker.counts["reclaims"] += 1

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import shmalloc
-from shmalloc import M_NOWAIT
 from workloads.context import OrderKeeper, Worker, make_inboxes, open_inboxes
 from workloads.cookie import COOKIE_BYTES
 from workloads.records import Settings
@@ -46,12 +45,12 @@ class CrossFree(Workload):
         rng = worker.rng
         while worker.running():
             if not self._unsent:
-                self._unsent = self._zone.alloc_many(BATCH, M_NOWAIT)
+                self._unsent = worker.alloc_many(self._zone, BATCH)
                 for item in self._unsent:
                     worker.seal(item, worker.payload(int(rng.random() * (ITEM_BYTES - COOKIE_BYTES))))
             before = len(self._unsent)
             self._unsent = worker.send(onward, self._unsent)
-            stuck = len(self._unsent) == before
+            stuck = len(self._unsent) == before > 0
             # A full queue ahead of us: the next process is behind, so waiting for our own inbox costs nothing.
             self._consume(worker, 0.005 if stuck else 0.0)
 

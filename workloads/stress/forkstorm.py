@@ -20,7 +20,7 @@ import msgspec
 
 import shmalloc
 from shmalloc import M_NOWAIT, M_WAITOK
-from workloads.context import Worker, make_inboxes, open_inboxes
+from workloads.context import FORCED, Worker, make_inboxes, open_inboxes
 from workloads.cookie import COOKIE_BYTES
 from workloads.records import Settings
 from workloads.stress.base import Workload
@@ -30,6 +30,9 @@ DEPTH: Final = 256
 VISITORS: Final = 3
 VISIT_ITEMS: Final = 24
 VISIT_LIMIT_S: Final = 20
+VISIT_PATIENCE_S: Final = 5.0
+# One visit in so many ends without a word.
+ABRUPT: Final = 8
 LIVE: Final = 64
 STEPS: Final = 128
 
@@ -41,6 +44,8 @@ class VisitRecord(msgspec.Struct, frozen=True):
     verified: int
     sent: int
     abandoned: int
+    exhausted: int
+    made_to_fail: int
     violations: list[tuple[str, str]]
 
 
@@ -49,6 +54,7 @@ class ForkStorm(Workload):
 
     name = "forkstorm"
     summary = "processes fork, attach, allocate and leave while others allocate"
+    rounds_in_small = 2
 
     def __init__(self) -> None:
         self._zone: shmalloc.Zone
@@ -73,9 +79,9 @@ class ForkStorm(Workload):
             self._churn(worker)
             self._consume(worker)
             if storm:
-                while len(self._visitors) < VISITORS:
+                while len(self._visitors) < (1 if worker.small else VISITORS):
                     self._fork(worker)
-                self._reap(worker, wait=False)
+                self._reap(worker, wait=worker.small)
         while self._visitors:
             self._reap(worker, wait=True)
 
@@ -89,9 +95,11 @@ class ForkStorm(Workload):
 
     def _churn(self, worker: Worker) -> None:
         rng = worker.rng
-        for _ in range(STEPS):
+        for _ in range(worker.few(STEPS)):
             if len(self._live) < LIVE and rng.random() < 0.6:
-                item = self._zone.alloc(M_NOWAIT)
+                item = worker.alloc(self._zone, M_NOWAIT)
+                if item is None:
+                    continue
                 worker.seal(item, worker.payload(int(rng.random() * (ITEM_BYTES - COOKIE_BYTES))))
                 self._live.append(item)
             elif self._live:
@@ -127,8 +135,6 @@ class ForkStorm(Workload):
             # A visitor that hangs ends itself; its parent sees the signal.
             signal.alarm(VISIT_LIMIT_S)
             record = self._visit(worker)
-            if not self._leaves_abruptly():
-                worker.arena.close()
             os.write(writable, msgspec.json.encode(record))
             code = 0
         finally:
@@ -145,30 +151,38 @@ class ForkStorm(Workload):
         visitor.owner = os.getpid()
         self._refuse_inherited(visitor)
         items = []
-        for _ in range(1 + int(visitor.rng.random() * VISIT_ITEMS)):
-            item = self._zone.alloc(M_WAITOK)
+        for _ in range(1 + int(visitor.rng.random() * worker.few(VISIT_ITEMS))):
+            item = visitor.alloc(self._zone, M_WAITOK, VISIT_PATIENCE_S)
+            if item is None:
+                break
             visitor.seal(item, visitor.payload(int(visitor.rng.random() * (ITEM_BYTES - COOKIE_BYTES))))
             items.append(item)
         half = len(items) // 2
         unsent = visitor.send(self._inboxes[worker.rank], items[:half]) if half else []
         held = [*unsent, *items[half:]]
-        if self._leaves_abruptly():
+        if self._leaves_abruptly(worker):
             # They must not be dropped by this process: it is about to end without a word, and recovery frees them.
             self._abandoned = held
             held = []
         for item in held:
             visitor.verify(item, "visitor's free")
             item.free()
+        if not self._leaves_abruptly(worker):
+            # One that cannot even leave in order goes like those that leave abruptly.
+            with visitor.answered():
+                worker.arena.close()
         return VisitRecord(
             sealed=visitor.sealed,
             verified=visitor.verified,
             sent=visitor.sent,
             abandoned=len(self._abandoned),
+            exhausted=visitor.exhausted,
+            made_to_fail=visitor.counts[FORCED],
             violations=[(v.kind, v.detail) for v in visitor.tally(0.0).violations],
         )
 
-    def _leaves_abruptly(self) -> bool:
-        return self._visits % 8 == 0
+    def _leaves_abruptly(self, worker: Worker) -> bool:
+        return self._visits % (2 if worker.small else ABRUPT) == 0
 
     def _refuse_inherited(self, visitor: Worker) -> None:
         if not self._live:
@@ -187,6 +201,8 @@ class ForkStorm(Workload):
             with os.fdopen(readable, "rb") as pipe:
                 said = pipe.read()
             code = os.waitstatus_to_exitcode(status)
+            if code == -signal.SIGKILL:
+                worker.killed(pid)
             if code != 0 or not said:
                 worker.violation("visitor-failed", f"a visitor ended with {code} and said {len(said)} bytes")
                 continue
@@ -196,5 +212,7 @@ class ForkStorm(Workload):
             worker.sent += record.sent
             worker.ops += record.sealed - record.sent - record.abandoned
             worker.counts["left to recovery"] += record.abandoned
+            worker.exhausted += record.exhausted
+            worker.counts[FORCED] += record.made_to_fail
             for kind, detail in record.violations:
                 worker.violation(kind, f"in a visitor: {detail}")

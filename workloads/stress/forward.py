@@ -72,14 +72,15 @@ class Forward(Workload):
 
     def run(self, worker: Worker) -> None:
         frames = self._capture.frames
-        at = len(frames) * worker.rank // worker.cpus
+        at = worker.place_in([len(frame.data) for frame in frames])
+        most = worker.few(BATCH)
         while worker.running():
             begin = time.perf_counter_ns()
             stuck = self._flush(worker)
             if not stuck or worker.settings.kills:
-                batch = frames[at : at + BATCH]
+                batch = frames[at : at + most]
                 self._take_in(worker, at, batch)
-                at = at + BATCH if at + BATCH < len(frames) else 0
+                at = at + most if at + most < len(frames) else 0
                 stuck = self._flush(worker)
             self._consume(worker, 0.005 if stuck else 0.0)
             worker.pause(time.perf_counter_ns() - begin)
@@ -116,10 +117,10 @@ class Forward(Workload):
                 continue
             try:
                 unsent.extend(self._forward(worker, frame, first + place))
-            except shmalloc.NoBuffers:
+            except shmalloc.ShmallocError as error:
                 # As on a wire: what finds no buffer is dropped. What was begun has freed itself.
+                worker.refused(error)
                 worker.counts["dropped, no buffer"] += 1
-                worker.exhausted += 1
 
     def _forward(self, worker: Worker, frame: Frame, index: int) -> list[shmalloc.Mbuf]:
         """Receive and shape one frame. Returns: its pieces. Raises: NoBuffers: nothing is left of it."""

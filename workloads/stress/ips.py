@@ -40,6 +40,7 @@ class Ips(Workload):
 
     name = "ips"
     summary = "a slow consumer until clusters run out, with and without the packet zone"
+    rounds_in_small = 6
 
     def __init__(self) -> None:
         self._mbufs: shmalloc.Mbufs
@@ -93,12 +94,12 @@ class Ips(Workload):
 
     def _send(self, worker: Worker, way: int) -> None:
         label = WAYS[way]
-        while len(self._burst) < BURST:
+        while len(self._burst) < worker.few(BURST):
             begin = time.perf_counter_ns()
             try:
                 packet = self._get(way)
-            except shmalloc.NoBuffers:
-                worker.exhausted += 1
+            except shmalloc.ShmallocError as error:
+                worker.refused(error)
                 worker.counts[f"dropped, no cluster / {label}"] += 1
                 break
             finally:
@@ -152,10 +153,11 @@ class Ips(Workload):
         got: list[shmalloc.Mbuf] = []
         begin = time.perf_counter_ns()
         try:
-            while len(got) < max(most, BURST):
+            while len(got) < worker.few(max(most, BURST)):
                 got.append(self._get(way))
-        except shmalloc.NoBuffers as error:
-            if self._moment(worker) == (way, False):
+        except shmalloc.ShmallocError as error:
+            worker.refused(error)
+            if not error.forced and self._moment(worker) == (way, False):
                 worker.violation("not-recovered", f"{len(got)} of {most} clusters after the flood: {error}")
         else:
             worker.counts[f"clusters there again / {WAYS[way]}"] += len(got)

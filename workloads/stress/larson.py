@@ -28,6 +28,7 @@ class Larson(Workload):
 
     name = "larson"
     summary = "replace random slots, then hand a random set of them to another process"
+    rounds_in_small = 2
 
     def __init__(self) -> None:
         self._zones: list[shmalloc.Zone] = []
@@ -48,15 +49,13 @@ class Larson(Workload):
         rng = worker.rng
         slots = self._slots
         while worker.running():
-            while len(slots) < SLOTS:
-                slots.append(self._fresh(worker))
-            for _ in range(ROUNDS):
-                index = int(rng.random() * SLOTS)
-                worker.verify(slots[index], "replace")
-                slots[index].free()
-                slots[index] = self._fresh(worker)
-            worker.ops += ROUNDS
-            self._hand_over(worker)
+            for _ in range(worker.few(SLOTS) - len(slots)):
+                self._fill(worker)
+            for _ in range(worker.few(ROUNDS)):
+                if slots:
+                    self._replace(worker, int(rng.random() * len(slots)))
+            if slots:
+                self._hand_over(worker)
             self._take_over(worker)
 
     def drain(self, worker: Worker) -> None:
@@ -67,14 +66,28 @@ class Larson(Workload):
             item.free()
         self._slots.clear()
 
-    def _fresh(self, worker: Worker) -> shmalloc.Item:
+    def _fresh(self, worker: Worker) -> shmalloc.Item | None:
         draw = worker.rng.random()
         zone = self._zones[int(draw * len(SIZES))]
         item = worker.alloc(zone, M_NOWAIT)
-        if item is None:
-            raise RuntimeError(f"zone {zone.name} has no limit and yet is exhausted")
-        worker.seal(item, worker.payload(int(draw * (zone.item_size - COOKIE_BYTES))))
+        if item is not None:
+            worker.seal(item, worker.payload(int(draw * (zone.item_size - COOKIE_BYTES))))
         return item
+
+    def _fill(self, worker: Worker) -> None:
+        item = self._fresh(worker)
+        if item is not None:
+            self._slots.append(item)
+
+    def _replace(self, worker: Worker, index: int) -> None:
+        """Free the item of a slot, and give the slot another; where there is none, the slot is filled later."""
+        slots = self._slots
+        slots[index], slots[-1] = slots[-1], slots[index]
+        item = slots.pop()
+        worker.verify(item, "replace")
+        item.free()
+        worker.ops += 1
+        self._fill(worker)
 
     def _hand_over(self, worker: Worker) -> None:
         rng = worker.rng
@@ -83,7 +96,7 @@ class Larson(Workload):
         if worker.cpus > 1:
             heir = (worker.rank + 1 + int(rng.random() * (worker.cpus - 1))) % worker.cpus
         rng.shuffle(slots)
-        handed = 1 + int(rng.random() * HANDED)
+        handed = 1 + int(rng.random() * worker.few(HANDED))
         leaving = slots[-handed:]
         del slots[-handed:]
         # What finds the queue full stays here.
@@ -93,10 +106,10 @@ class Larson(Workload):
         # What arrives takes a slot; when the set is full it replaces a random one.
         for item in worker.receive(self._inboxes[worker.rank], HANDED * 2):
             worker.verify(item, "receipt", freeing=False)
-            if len(self._slots) < SLOTS:
+            if len(self._slots) < worker.few(SLOTS):
                 self._slots.append(item)
             else:
-                index = int(worker.rng.random() * SLOTS)
+                index = int(worker.rng.random() * len(self._slots))
                 worker.verify(self._slots[index], "replace")
                 self._slots[index].free()
                 self._slots[index] = item

@@ -12,7 +12,7 @@ from typing import Final
 
 import shmalloc
 from shmalloc import M_NOWAIT, M_WAITOK
-from workloads.context import Worker
+from workloads.context import FORCED, Worker
 from workloads.cookie import COOKIE_BYTES
 from workloads.records import Settings
 from workloads.stress.base import Workload
@@ -65,7 +65,8 @@ class Limits(Workload):
             if worker.rank == 0 and not self._raised and time.perf_counter_ns() > half_ns:
                 # Raising a limit wakes all sleepers.
                 self._raised = True
-                worker.counts["limit raised to"] = zone.set_max(zone.max + LIMIT)
+                with worker.answered():
+                    worker.counts["limit raised to"] = zone.set_max(zone.max + LIMIT)
 
     def drain(self, worker: Worker) -> None:
         # Between two rounds a worker holds nothing, and nothing is handed over.
@@ -76,11 +77,14 @@ class Limits(Workload):
         zone = self._zone
         before = zone.statistics()
         begin = time.perf_counter_ns()
-        item = worker.alloc(zone, M_WAITOK, WATCHDOG_S)
+        forced = worker.counts[FORCED]
+        item = worker.alloc(zone, M_WAITOK, worker.patience(WATCHDOG_S))
         slept_ns = time.perf_counter_ns() - begin
         if item is not None:
             worker.sample("sleep at the limit", slept_ns)
             return item
+        if worker.counts[FORCED] > forced:
+            return None
         after = zone.statistics()
         moved = after.frees - before.frees
         if after.used < zone.max:

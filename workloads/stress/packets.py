@@ -111,15 +111,16 @@ class Packets(Workload):
     def run(self, worker: Worker) -> None:
         frames = self._capture.frames
         # Workers start at different places of the capture.
-        at = len(frames) * worker.rank // worker.cpus
+        at = worker.place_in([len(frame.data) for frame in frames])
+        most = worker.few(BATCH)
         while worker.running():
             begin = time.perf_counter_ns()
             stuck = self._flush(worker)
             # Where processes die, a stack that does not take its frames must not hold up the others: they are dropped.
             if not stuck or worker.settings.kills:
-                batch = frames[at : at + BATCH]
+                batch = frames[at : at + most]
                 self._take_in(worker, at, batch)
-                at = at + BATCH if at + BATCH < len(frames) else 0
+                at = at + most if at + most < len(frames) else 0
                 stuck = self._flush(worker)
             self._consume(worker, 0.005 if stuck else 0.0)
             worker.pause(time.perf_counter_ns() - begin)
@@ -157,14 +158,12 @@ class Packets(Workload):
             if len(self._unsent[stack]) > BATCH:
                 worker.counts["dropped"] += len(chosen)
                 continue
-            try:
-                begin = time.perf_counter_ns()
-                items = self._zones[size].alloc_many(len(chosen), M_WAITOK, timeout=0.05)
-                now = time.perf_counter_ns()
-            except shmalloc.ZoneExhausted:
+            begin = time.perf_counter_ns()
+            items = worker.alloc_many(self._zones[size], len(chosen), M_WAITOK, worker.patience(0.05))
+            now = time.perf_counter_ns()
+            if not items:
                 # As on a wire: what finds no buffer is dropped.
                 worker.counts["dropped"] += len(chosen)
-                worker.exhausted += 1
                 continue
             worker.sample("alloc, per item of a batch", (now - begin) // len(chosen))
             if items[0].read(COOKIE_BYTES) != FRESH:

@@ -38,6 +38,7 @@ class Rip(Workload):
 
     name = "rip"
     summary = "m_prepend(M_WAITOK) reached with a lock held: sleeping with it, and forced to M_NOWAIT"
+    rounds_in_small = 8
     cpus_default = 2
     intended = (IntendedSleep(lock="rip", zone="mbuf"),)
 
@@ -58,7 +59,7 @@ class Rip(Workload):
         self._zone = worker.arena.zone("mbuf")
         self._lock = worker.arena.mutex("rip")
         # One process alone must leave itself room: nobody else would ever free.
-        self._hoard_most = HOARD_MOST if worker.cpus > 1 else MBUFS_EACH // 2
+        self._hoard_most = worker.few(HOARD_MOST if worker.cpus > 1 else MBUFS_EACH // 2)
 
     def run(self, worker: Worker) -> None:
         sysctl = worker.arena.sysctl
@@ -110,8 +111,8 @@ class Rip(Workload):
         while len(self._hoard) < aim:
             try:
                 packet = self._mbufs.m_gethdr(M_NOWAIT)
-            except shmalloc.NoBuffers:
-                worker.exhausted += 1
+            except shmalloc.ShmallocError as error:
+                worker.refused(error)
                 return
             payload = worker.payload(int(worker.rng.random() * PAYLOAD_MOST))
             worker.seal(SealedPacket(packet, COOKIE_BYTES + len(payload)), payload)
@@ -126,9 +127,11 @@ class Rip(Workload):
         begin = time.perf_counter_ns()
         try:
             packet.m_prepend(HEADER_BYTES, M_WAITOK)
-        except shmalloc.NoBuffers as error:
+        except shmalloc.ShmallocError as error:
+            worker.refused(error)
             worker.counts[f"m_prepend failed, packet freed / {way}"] += 1
-            if way == WAYS[0] or not error.packet_freed or not packet.freed:
+            told = not isinstance(error, shmalloc.NoBuffers) or error.packet_freed
+            if (way == WAYS[0] and not error.forced) or not told or not packet.freed:
                 worker.violation("m-waitok-failed", f"with {way}: {error}")
             self._free_one(worker)
             return None

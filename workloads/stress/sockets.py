@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import shmalloc
-from shmalloc import M_NOWAIT, MLEN, MT_SONAME
+from shmalloc import M_NOWAIT, M_WAITOK, MLEN, MT_SONAME
 from workloads.context import Worker
 from workloads.cookie import COOKIE_BYTES
 from workloads.records import Settings
@@ -69,6 +69,7 @@ class Sockets(Workload):
 
     name = "sockets"
     summary = "streams and records over sockbufs, random sizes, back-pressure, every byte verified"
+    rounds_in_small = 2
 
     def __init__(self) -> None:
         self._mbufs: shmalloc.Mbufs
@@ -78,6 +79,8 @@ class Sockets(Workload):
         self._sending: Stream
         self._receiving: Stream
         self._unsent: tuple[shmalloc.Mbuf, bytes] | None = None
+        # What was sent goes here at the end: had before anything can run out.
+        self._total: shmalloc.Item | None = None
 
     def prepare(self, arena: shmalloc.Arena, settings: Settings) -> None:
         mbufs = arena.mbufs()
@@ -95,30 +98,29 @@ class Sockets(Workload):
         self._records = [self._mbufs.sockbuf(f"record.{rank}") for rank in range(worker.cpus)]
         self._sending = Stream(worker.settings, worker.rank)
         self._receiving = Stream(worker.settings, before)
+        self._total = worker.arena.zone("total").alloc()
 
     def run(self, worker: Worker) -> None:
         turn = 0
+        waiting = 2 if worker.small else WAITING_ROUND
         while worker.running():
             turn += 1
-            patience = PATIENCE_S if turn % WAITING_ROUND == 0 else 0.0
+            patience = worker.patience(PATIENCE_S) if turn % waiting == 0 else 0.0
             moved = [self._send_chunk(worker, patience), self._send_record(worker, patience)]
             moved += [self._receive_chunk(worker, patience)]
             moved += [self._receive_record(worker, records) for records in self._records]
             if not any(moved):
                 # Full ahead and empty behind: sleep until somebody sends.
-                self._receive_chunk(worker, PATIENCE_S)
-        if self._unsent is not None:
-            self._unsent[0].free()
-            self._unsent = None
-        total = worker.arena.zone("total").alloc()
-        total.write(TOTAL.pack(self._sending.length, self._sending.crc))
-        worker.send(worker.arena.queue(f"total.{worker.rank}"), [total])
+                self._receive_chunk(worker, worker.patience(PATIENCE_S))
+        self._finish(worker)
 
     def drain(self, worker: Worker) -> None:
-        while self._receive_chunk(worker, 0.0):
+        self._finish(worker)
+        # What is on the way must arrive: the last calls may wait for memory.
+        while self._receive_chunk(worker, 0.0, M_WAITOK):
             continue
         for records in self._records:
-            while self._receive_record(worker, records):
+            while self._receive_record(worker, records, M_WAITOK):
                 continue
         for total in worker.receive(worker.arena.queue(f"total.{self._receiving.sender}"), 1):
             length, crc = TOTAL.unpack(total.read(TOTAL.size))
@@ -142,6 +144,16 @@ class Sockets(Workload):
             for kind in ("stream", "record"):
                 arena.mbufs().sockbuf(f"{kind}.{rank}").sbflush()
 
+    def _finish(self, worker: Worker) -> None:
+        """Send no more, and say how much it was."""
+        if self._unsent is not None:
+            self._unsent[0].free()
+            self._unsent = None
+        if self._total is not None:
+            self._total.write(TOTAL.pack(self._sending.length, self._sending.crc))
+            unsent = worker.send(worker.arena.queue(f"total.{worker.rank}"), [self._total])
+            self._total = unsent[0] if unsent else None
+
     # ---- streams
 
     def _send_chunk(self, worker: Worker, patience: float) -> bool:
@@ -151,8 +163,8 @@ class Sockets(Workload):
             try:
                 packet = self._mbufs.m_getm2(size, M_NOWAIT)
                 packet.m_append(data)
-            except shmalloc.NoBuffers:
-                worker.exhausted += 1
+            except shmalloc.ShmallocError as error:
+                worker.refused(error)
                 return False
             self._unsent = packet, data
         packet, data = self._unsent
@@ -161,18 +173,21 @@ class Sockets(Workload):
         except shmalloc.SockbufFull:
             worker.counts["waited for room / streams" if patience else "found no room / streams"] += 1
             return False
+        except shmalloc.ShmallocError as error:
+            worker.refused(error)
+            return False
         self._sending.passed(data)
         self._unsent = None
         return True
 
-    def _receive_chunk(self, worker: Worker, patience: float) -> bool:
+    def _receive_chunk(self, worker: Worker, patience: float, how: int = M_NOWAIT) -> bool:
         size = 1 + int(worker.rng.random() * CHUNK_MOST)
         try:
-            packet = self._in.receive(size, timeout=patience, how=M_NOWAIT)
+            packet = self._in.receive(size, timeout=patience, how=how)
         except shmalloc.SockbufEmpty:
             return False
-        except shmalloc.NoBuffers:
-            worker.exhausted += 1
+        except shmalloc.ShmallocError as error:
+            worker.refused(error)
             return False
         data = packet.tobytes()
         packet.free()
@@ -197,8 +212,8 @@ class Sockets(Workload):
             return False
         try:
             packet = self._mbufs.m_getm2(need, M_NOWAIT)
-        except shmalloc.NoBuffers:
-            worker.exhausted += 1
+        except shmalloc.ShmallocError as error:
+            worker.refused(error)
             return False
         worker.seal(SealedPacket(packet, need), payload)
         try:
@@ -208,8 +223,8 @@ class Sockets(Workload):
                 records.sbappendaddr(ADDRESS.pack(b"worker", worker.owner), packet, how=M_NOWAIT)
         except shmalloc.SockbufFull:
             worker.counts["waited for room / records" if patience else "found no room / records"] += 1
-        except shmalloc.NoBuffers:
-            worker.exhausted += 1
+        except shmalloc.ShmallocError as error:
+            worker.refused(error)
         else:
             worker.sent += 1
             return True
@@ -217,10 +232,13 @@ class Sockets(Workload):
         packet.free()
         return False
 
-    def _receive_record(self, worker: Worker, records: shmalloc.Sockbuf) -> bool:
+    def _receive_record(self, worker: Worker, records: shmalloc.Sockbuf, how: int = M_NOWAIT) -> bool:
         try:
-            packet = records.receive(timeout=0, how=M_NOWAIT)
+            packet = records.receive(timeout=0, how=how)
         except shmalloc.SockbufEmpty:
+            return False
+        except shmalloc.ShmallocError as error:
+            worker.refused(error)
             return False
         worker.received += 1
         at = 0

@@ -71,6 +71,9 @@ class Labour:
             items = self._queues[place].get_many(BATCH, timeout=0)
         except shmalloc.QueueEmpty:
             return False
+        except shmalloc.ShmallocError as error:
+            self._worker.refused(error)
+            return False
         for item in items:
             # Sealed before it was put: whoever put it, dead or alive, had finished.
             self._worker.verify(item, "receipt")
@@ -93,18 +96,26 @@ class Labour:
     def _grow(self) -> None:
         worker = self._worker
         draw = worker.rng.random()
+        patience = worker.patience(SLEEP_S)
         item: shmalloc.Item | None
         if draw < 0.5:
             room, item = ITEM_BYTES, worker.alloc(self.zone, M_NOWAIT)
         elif draw < 0.9:
-            room, item = LIMITED_BYTES, worker.alloc(self._limited, M_WAITOK if draw < 0.7 else M_NOWAIT, SLEEP_S)
+            room, item = LIMITED_BYTES, worker.alloc(self._limited, M_WAITOK if draw < 0.7 else M_NOWAIT, patience)
         else:
             room = COOKIE_BYTES + 1 + int(worker.rng.random() * MALLOC_MOST)
-            item = worker.arena.malloc(room, type="killstorm", flags=M_NOWAIT)
+            item = self._malloc(room)
         if item is None:
             self._shrink()
         else:
             self._live.append((item, self._seal(item, room)))
+
+    def _malloc(self, room: int) -> shmalloc.Item | None:
+        try:
+            return self._worker.arena.malloc(room, type="killstorm", flags=M_NOWAIT)
+        except shmalloc.ShmallocError as error:
+            self._worker.refused(error)
+            return None
 
     def _shrink(self) -> None:
         if not self._live:
@@ -117,7 +128,7 @@ class Labour:
         item.free()
 
     def _bulk(self) -> None:
-        items = self.zone.alloc_many(BATCH, M_NOWAIT)
+        items = self._worker.alloc_many(self.zone, BATCH)
         sequences = [self._seal(item, ITEM_BYTES) for item in items]
         for item, sequence in zip(items, sequences, strict=True):
             self._mine(item, sequence, "bulk free")
@@ -126,8 +137,8 @@ class Labour:
 
     def _grind(self) -> None:
         # Little Python and much allocator: here a kill is likely to hit the middle of an operation.
-        for _ in range(GRINDS):
-            self.zone.free_many(self.zone.alloc_many(GROUND, M_NOWAIT))
+        for _ in range(self._worker.few(GRINDS)):
+            self.zone.free_many(self._worker.alloc_many(self.zone, self._worker.few(GROUND)))
 
     def _put(self) -> None:
         going = self._live[-BATCH:]
@@ -138,6 +149,9 @@ class Labour:
                 [item for item, _ in going], timeout=0
             )
         except shmalloc.QueueFull:
+            return
+        except shmalloc.ShmallocError as error:
+            self._worker.refused(error)
             return
         del self._live[-len(going) :]
         self._live += going[done:]

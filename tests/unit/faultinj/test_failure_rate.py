@@ -59,3 +59,18 @@ def test_another_error_that_a_point_forced_says_so_in_a_note(arena: shmalloc.Are
     with faultinj.inject("queue.put=return"), pytest.raises(shmalloc.QueueFull) as caught:
         queue.put(zone.alloc(), timeout=0)
     assert any("fault point queue.put" in note for note in caught.value.__notes__)
+    assert caught.value.forced == "queue.put"
+
+
+def test_what_failed_because_of_the_failure_does_not_hide_who_made_it_fail(arena: shmalloc.Arena) -> None:
+    block = faultinj.arm(arena)
+    zone = arena.zone("frame", size=64, max_items=4)
+    held = zone.alloc_many(zone.max)
+    with (
+        faultinj.inject("zone.alloc=return; lock.acquire=return"),
+        pytest.raises(shmalloc.OutOfMemory) as caught,
+    ):
+        zone.alloc(shmalloc.M_WAITOK, timeout=0.001)  # counting the fail takes a lock, which is refused, too
+    assert [row[1] for row in block.injections()][-2:] == ["zone.alloc", "lock.acquire"]
+    assert caught.value.forced == "zone.alloc"
+    zone.free_many(held)

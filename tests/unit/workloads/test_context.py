@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import shmalloc
-from workloads.context import SABOTAGE_AFTER, VIOLATIONS_KEPT, OrderKeeper, Worker
+from workloads.context import FORCED, SABOTAGE_AFTER, VIOLATIONS_KEPT, OrderKeeper, Worker
 from workloads.cookie import Cookie, seal
 from workloads.records import Sabotage, Settings
 
@@ -108,3 +108,33 @@ def test_a_zone_at_its_limit_gives_none_and_is_counted(arena: shmalloc.Arena) ->
     assert worker.alloc(zone, shmalloc.M_NOWAIT) is None
     assert worker.alloc(zone, shmalloc.M_WAITOK, 0.01) is None
     assert (worker.exhausted, worker.sleeps_timed_out, len(held)) == (1, 1, zone.max)
+
+
+def test_an_answer_of_the_allocator_is_counted_and_a_refusal_of_its_own_is_raised(arena: shmalloc.Arena) -> None:
+    worker = worker_of(arena)
+    worker.refused(shmalloc.ZoneExhausted())
+    worker.refused(shmalloc.ZoneExhausted(), slept=True)
+    worker.refused(shmalloc.OutOfMemory(forced="debug.malloc.failure_rate"))
+    worker.refused(shmalloc.CtorFailed(forced="zone.ctor"))
+    assert (worker.exhausted, worker.sleeps_timed_out, worker.counts[FORCED]) == (2, 1, 2)
+    for broken in (shmalloc.CtorFailed(), shmalloc.Stalled(), shmalloc.DoubleFree()):
+        with pytest.raises(type(broken)), worker.answered():
+            raise broken
+
+
+def test_what_cannot_be_had_is_none_and_an_empty_list(arena: shmalloc.Arena) -> None:
+    worker = worker_of(arena)
+    zone = arena.zone("few", size=2048, max_items=2)
+    held = worker.alloc_many(zone, zone.max)
+    assert len(held) == zone.max
+    assert worker.alloc(zone, shmalloc.M_NOWAIT) is None
+    assert worker.alloc(zone, shmalloc.M_WAITOK, 0.001) is None
+    assert worker.alloc_many(zone, 1) == []
+    assert worker.alloc_many(zone, 1, shmalloc.M_WAITOK, 0.001) == []
+    assert (worker.exhausted, worker.sleeps_timed_out, worker.counts[FORCED]) == (2, 2, 0)
+
+
+def test_a_forked_process_that_somebody_killed_is_a_violation(arena: shmalloc.Arena) -> None:
+    worker = worker_of(arena)
+    worker.killed(77)
+    assert [violation.kind for violation in worker.findings] == ["killed"]

@@ -1,6 +1,7 @@
 """Every rule of the oracle is seen to be broken: a scenario with a mistake is a finding of the right kind."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,32 @@ def test_a_further_oracle_is_asked(arena: Arena) -> None:
 
     [finding] = oracle.judge(Evidence(find("zone.alloc"), arena.name, arena), {"grumpy": Grumpy()})
     assert (finding.kind, finding.detail) == ("grumpy", f"I do not like {arena.name}")
+
+
+def test_what_a_scenario_is_there_to_provoke_is_no_finding_of_an_oracle(arena: Arena) -> None:
+    class Grumpy:
+        def begin(self, arena: Arena) -> None:
+            raise AssertionError("not here")
+
+        def findings(self, arena: Arena) -> list[str]:
+            return ["sleep under 'rip'", "sleep under 'other'"]
+
+    scenario = dataclasses.replace(find("zone.alloc"), meant=("sleep under 'r*",))
+    [finding] = oracle.judge(Evidence(scenario, arena.name, arena), {"grumpy": Grumpy()})
+    assert finding.detail == "sleep under 'other'"
+
+
+def test_the_shape_of_a_scenarios_arena_is_what_it_asks_for() -> None:
+    ctx = Context(f"fsweep-shape-{os.getpid()}")
+    ctx.shape(trace=True, max_size="2M")
+    try:
+        assert ctx.arena.statistics().max_bytes == 2 << 20
+        item = ctx.arena.zone("traced", size=64).alloc()
+        assert "test_oracle.py" in (ctx.arena.who()[0].site or "")
+        item.free()
+    finally:
+        ctx.close()
+        ctx.remove()
 
 
 def test_an_oracle_that_is_not_installed_is_named() -> None:
