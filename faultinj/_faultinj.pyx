@@ -576,7 +576,9 @@ TERM_FIELDS = ("action", "flags", "millionths", "target", "count", "nth", "every
 
 cdef int put_text(char *to, size_t room, bytes text, what) except -1:
     if len(text) >= room:
-        raise ValueError(f"{what} {text.decode('utf-8', 'replace')!r} has {len(text)} bytes: there is room for {room - 1}")
+        shown = text.decode("utf-8", "replace")
+        shown = shown if len(shown) <= 400 else shown[:400] + "..."
+        raise ValueError(f"{what} {shown!r} has {len(text)} bytes: there is room for {room - 1}")
     memcpy(to, <const char *>text, len(text))
     return 0
 
