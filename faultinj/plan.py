@@ -85,7 +85,23 @@ def compiled(setting: Setting, block: _faultinj.Block) -> dict[int, bytes]:
         raise UnknownPoint(setting.points, names)
     if len(found) > 1 and CRASH_POINT in found and setting.points == "*":
         found = tuple(name for name in found if name != CRASH_POINT)  # what all have in common it has not
+    if setting.points in found:  # of a glob's points some may have what is asked for
+        _filters_apply(setting.points, setting.program, names)
     return {names.index(name): _encoded(name, setting.program, names) for name in found}
+
+
+def _filters_apply(name: str, program: Program, names: tuple[str, ...]) -> None:
+    """Raises: PlanError: a filter lets nobody through at this point, whatever happens."""
+    for kind in {part.kind for term in program.terms for part in term.filters}:
+        if kind == "step" and name != CRASH_POINT:
+            raise PlanError(
+                name, f"[step N] is for {CRASH_POINT}: no other point has steps, and this would never happen"
+            )
+        if kind in ("cpu", "flags") and name not in names[:CORE_POINTS]:
+            raise PlanError(
+                name,
+                f"[{kind} ...] is for the allocator's points: a declared one has none; filter by zone, size or pid",
+            )
 
 
 def _encoded(name: str, program: Program, names: tuple[str, ...]) -> bytes:

@@ -52,8 +52,7 @@ class Bench:
         self.prefix = f"{BEGINNING}{owner or os.getpid()}-"
         self.companions: dict[str, Companion] = companions(oracles)
         self._guard: Guard | None = None
-        self._hooks = block.hooks()
-        _native.hooks_for_new(self._hooks)
+        block.arm_later()
 
     def close(self) -> None:
         """No attachment made from now on is armed."""
