@@ -22,7 +22,7 @@ from faultinj.campaign.run import ChunkFails, run_campaign
 from faultinj.campaign.shipped import STORE_SUFFIX, campaign_file, shipped, stores_in
 from faultinj.campaign.shrink import Step, shrink
 from faultinj.campaign.standing import Standing, resume_command, standing_of
-from faultinj.campaign.state import StoreUnreadable
+from faultinj.campaign.state import StoreFails, StoreUnreadable
 from faultinj.campaign.store import Store
 from faultinj.cli.campaign_screen import complain, progress_bar, standing_lines
 from faultinj.cli.guard import guarded
@@ -86,7 +86,7 @@ def run(
             except KeyboardInterrupt:
                 complain(f"stopped at once; go on with: {again}")
                 raise typer.Exit(_INTERRUPTED) from None
-            except (EngineGone, ChunkFails):
+            except (EngineGone, ChunkFails, StoreFails):
                 complain(f"what was done is kept; go on with: {again}")
                 raise
         standing = standing_of(store, file=file)

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from faultinj.cli.wrong import complain, usage
+from faultinj.declared import all_points
+from faultinj.plan import CRASH_POINT, UnknownPoint, matching
 from faultinj.record import Kind, Outcome, SweepResult
 from faultinj.sweep import load, select
 from faultinj.sweep.driver import KINDS, Sweep
@@ -70,6 +72,9 @@ def sweep(
         chosen = select(scenarios or ())
     except ScenarioError as error:
         usage(str(error))
+    known = (*(point.name for point in all_points()), CRASH_POINT)
+    if not matching(points, known):
+        usage(str(UnknownPoint(points, known)))
     if listing:
         show(_listing(chosen))
         return

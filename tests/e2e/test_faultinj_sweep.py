@@ -59,6 +59,9 @@ def test_the_scenarios_are_listed() -> None:
         (("sweep", "--scenarios", "no.such.module"), "cannot be imported"),
         (("replay", "zone.alloc/transient"), "names no trial"),
         (("replay", "zone.nothing/transient/1"), "there is no scenario"),
+        (("replay", "zone.alloc/transient/0"), "numbers from 1"),
+        (("replay", "zone.alloc/transient/1/points=zone.aloc"), "did you mean zone.alloc"),
+        (("sweep", "zone.alloc", "--points", "zone.aloc"), "did you mean zone.alloc"),
     ],
 )
 def test_what_was_typed_wrongly_is_said(words: tuple[str, ...], says: str) -> None:
@@ -72,6 +75,11 @@ def test_a_replay_tells_what_was_injected_and_where_the_program_was() -> None:
     assert "zone_alloc" in done.stdout
     outcome = json.loads(_run("replay", "zone.alloc/kill/2", "--oracles", "", "--json").stdout)
     assert outcome["result"] == "killed"
+
+
+def test_a_replay_in_which_nothing_was_injected_proves_nothing() -> None:
+    done = _run("replay", "zone.alloc/transient/999", "--oracles", "", status=1)
+    assert "fewer than 999 places are reached" in done.stderr
 
 
 def test_a_sweep_that_is_interrupted_leaves_no_arena_and_no_process() -> None:
