@@ -26,6 +26,7 @@ from faultinj.campaign.state import StoreFails, StoreUnreadable
 from faultinj.campaign.store import Store
 from faultinj.cli.campaign_screen import complain, progress_bar, standing_lines
 from faultinj.cli.guard import guarded
+from faultinj.cli.here import look_here
 from shmalloc.cli.screen import say, show_json, show_lines
 
 __all__ = ["campaign"]
@@ -74,6 +75,7 @@ def run(
         raise typer.BadParameter("--resume and --fresh exclude each other")
     path = campaign_file(file)
     db = db or Path(f"{path.stem}{STORE_SUFFIX}")
+    look_here([str(path)])
     with open_campaign(path, db, resume=resume, fresh=fresh, driver=driver) as store:
         file_says = store.campaign
         limit = seconds if seconds is not None else file_says.limits.seconds
@@ -167,6 +169,7 @@ def shrink_trial(
 ) -> None:
     """Find the smallest trial that still shows a trial's finding. Exit status 1: the trial shows none."""
     modules = tuple(imports or ())
+    look_here(modules)
     trials = load_driver(driver, modules)
 
     def told(step: Step) -> None:

@@ -14,6 +14,7 @@ from faultinj.campaign.regression import RegressionFails, check_regression, read
 from faultinj.campaign.spec import near
 from faultinj.campaign.store import Store
 from faultinj.cli.guard import guarded
+from faultinj.cli.here import look_here
 from faultinj.cli.wrong import complain, usage
 from faultinj.declared import all_points
 from faultinj.plan import CRASH_POINT, UnknownPoint, matching
@@ -57,9 +58,10 @@ def replay(
     """Run one trial again: what was injected, where the program was, what the oracle found.
 
     With --db its outcome is compared with the one that a campaign wrote down. `faultinj campaign shrink` makes it
-    smaller. Exit status 1 when it has a finding, when nothing was injected, or when a regression file's expectation does
+    smaller. Exit status 1 when it has a finding, when nothing was injected, or when what a regression file expects does
     not hold; 2 when there is no such trial.
     """
+    look_here(modules or ())
     if trial.endswith(".toml"):
         _regression(Path(trial), driver, as_json=as_json)
         return
@@ -99,6 +101,7 @@ def replay(
 
 def _regression(path: Path, driver: str, *, as_json: bool) -> None:
     regression = read_regression(path)
+    look_here(regression.imports)
     try:
         outcome = check_regression(regression, load_driver(driver, regression.imports).run_trial)
     except RegressionFails as failed:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from faultinj.cli.here import look_here
 from faultinj.cli.wrong import complain, usage
 from faultinj.declared import all_points
 from faultinj.plan import CRASH_POINT, UnknownPoint, matching
@@ -67,6 +68,7 @@ def sweep(
     looked at, and the scenario must run without faults. Exit status 1: findings, a scenario in which nothing was
     injected, or a point that was never reached.
     """
+    look_here(modules or ())
     try:
         load(modules or ())
         chosen = select(scenarios or ())

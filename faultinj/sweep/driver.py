@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from faultinj.catalogue import points as catalogue
+from faultinj.declared import all_points
 from faultinj.record import Cell, Coverage, Finding, Kind, Outcome, SweepResult, Trial
 from faultinj.sweep.argued import ARGUED
 from faultinj.sweep.course import Task
@@ -109,7 +109,7 @@ class Sweep:
         """
         started, start = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), time.perf_counter()
         self._cells = [_Tally(s, kind) for s in self.scenarios for kind in self._kinds_of(s)]
-        self._points = {point.name: _PointTally() for point in catalogue()}
+        self._points = {point.name: _PointTally() for point in all_points()}
         nurseries = [Nursery() for _ in range(max(1, self.jobs))]
         uncounted: queue.SimpleQueue[Scenario] = queue.SimpleQueue()
         for scenario in self.scenarios:
@@ -239,7 +239,7 @@ class Sweep:
                 tally.clean_error += 1
 
     def _result(self, started: str, seconds: float) -> SweepResult:
-        codes = {point.name: point.error for point in catalogue()}
+        codes = {point.name: point.error for point in all_points()}
         rows = tuple(
             Coverage(
                 point=name,

@@ -45,6 +45,63 @@ def test_a_scenario_in_which_nothing_was_injected_fails_the_sweep() -> None:
     assert "nothing was ever injected in lock.mutex" in done.stderr
 
 
+_ROWS = """
+import faultinj
+from faultinj.sweep import Context, Steps
+
+connect = faultinj.point("rows.connect", error=ConnectionError)
+write = faultinj.point("rows.write", error=OSError)
+
+
+@faultinj.scenario("rows.save", group="rows", text="two rows are saved")
+def save(ctx: Context) -> Steps:
+    yield
+    try:
+        connect()
+    except ConnectionError:
+        return
+    try:
+        write("first")
+        write("second")
+    except OSError as error:
+        raise LookupError("the rows are not saved") from error
+
+
+@faultinj.scenario("rows.broken", group="rows", text="another error comes of it")
+def broken(ctx: Context) -> Steps:
+    yield
+    try:
+        connect()
+    except ConnectionError:
+        raise LookupError("nobody answers") from None
+"""
+
+
+def test_points_of_a_program_s_own_are_swept_and_its_errors_are_clean(tmp_path: Path) -> None:
+    (tmp_path / "rows.py").write_text(_ROWS)
+    words = [BIN, "sweep", "--scenarios", "rows", "rows", "--oracles", "", "--all", "--json", "-"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=110, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    result = json.loads(done.stdout)
+    points = {row["point"]: row for row in result["points"]}
+    assert (points["rows.connect"]["success"], points["rows.connect"]["findings"]) == (2, 2)
+    assert (points["rows.write"]["injected"], points["rows.write"]["clean_error"]) == (4, 4)
+    assert {finding["detail"] for finding in result["findings"]} == {
+        f"rows.broken/{kind}/1: LookupError: nobody answers" for kind in ("transient", "persistent")
+    }
+    assert result["empty"] == []
+    file = tmp_path / "rows.toml"
+    file.write_text(
+        '[campaign]\nname = "rows"\nimports = ["rows"]\n[[sweep]]\nscenarios = ["rows.save"]\npoints = ["rows.w*"]\n'
+    )
+    done = subprocess.run(
+        [BIN, "campaign", "run", file, "--engine", "processes:1", "--json"],
+        capture_output=True, text=True, timeout=110, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["trials"] == 2 * (2 + 1)  # each write fails once, and a run injects nothing
+
+
 def test_the_scenarios_are_listed() -> None:
     done = _run("sweep", "--list")
     assert "sockbuf.stream" in done.stdout
