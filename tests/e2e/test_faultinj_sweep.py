@@ -139,8 +139,10 @@ def test_a_replay_in_which_nothing_was_injected_proves_nothing() -> None:
     assert "fewer than 999 places are reached" in done.stderr
 
 
-def test_a_sweep_that_is_interrupted_leaves_no_arena_and_no_process() -> None:
-    sweep = subprocess.Popen([BIN, "sweep", "--oracles", ""], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def test_a_sweep_that_is_interrupted_tells_what_it_tried_and_leaves_no_arena_and_no_process(tmp_path: Path) -> None:
+    file = tmp_path / "so_far.json"
+    words = [BIN, "sweep", "--oracles", "", "--json", str(file)]
+    sweep = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     prefix = f"{BEGINNING}{sweep.pid}-"
     try:
         import psutil
@@ -149,11 +151,16 @@ def test_a_sweep_that_is_interrupted_leaves_no_arena_and_no_process() -> None:
             assert sweep.poll() is None
         family = psutil.Process(sweep.pid).children(recursive=True)
         os.kill(sweep.pid, signal.SIGINT)
-        sweep.communicate(timeout=60)
+        said, _ = sweep.communicate(timeout=60)
     finally:
         sweep.kill()
         sweep.wait()
     assert own_objects(prefix) == []
+    assert sweep.returncode == 130
+    assert "interrupted after" in said
+    result = json.loads(file.read_text())
+    assert result["trials"] == sum(cell["trials"] for cell in result["cells"])
+    assert result["empty"] == []
     gone, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []
     assert gone
