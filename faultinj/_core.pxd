@@ -73,11 +73,13 @@ cdef extern from "faultinj/core/faultinj.h" nogil:
         void *b_ctx
     cdef struct fi_request:
         const char *q_subject
+        size_t q_subject_bytes
         uint64_t q_bytes
         int q_flags
         uint32_t q_step
         uint32_t (*q_cpu)(const void *arena) noexcept
         const void *q_arena
+        bint (*q_stop)() noexcept nogil
     cdef struct fi_verdict:
         uint32_t v_action, v_code, v_point
         int64_t v_number

@@ -39,7 +39,8 @@ cdef extern from "Python.h":
     int PyGILState_Check() nogil
     int PyGC_Disable()
     int PyGC_Enable()
-    const char *PyUnicode_AsUTF8(object text) except NULL
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *length) except NULL
+    int PyErr_CheckSignals()
 
 cdef enum:
     FAULTS_FLAG = 4 # SM_ARENA_FAULTS of shmalloc/core/layout.h
@@ -49,6 +50,7 @@ OFF, COUNT, TRANSIENT, PERSISTENT = <int>FI_OFF, <int>FI_COUNT, <int>FI_TRANSIEN
 KILL, PAIR, KILL_PAIR = <int>FI_KILL, <int>FI_PAIR, <int>FI_KILL_PAIR
 ACTIONS = tuple([(<bytes>fi_action_name(i)).decode() for i in range(FI_ACTION_COUNT)])
 CORE_POINTS = <int>FI_CORE_POINTS
+PROGRAM_BYTES = <int>sizeof(fi_program) # of a compiled program: as many take one of the block's places
 CORE_ERRNOS = tuple([fi_core_errno(i) for i in range(64) if fi_core_errno(i) != 0])
 TERMS, TEXT_BYTES, SUBJECT_BYTES, WORDS_BYTES = <int>FI_TERMS, <int>FI_TEXT_BYTES, <int>FI_SUBJECT_BYTES, <int>FI_WORDS_BYTES
 
@@ -63,15 +65,52 @@ ERRORS = {
 class CoreError(Exception):
     """A call of the injector's C failed: .code is its name ("SM_TABLE_FULL")."""
 
-    def __init__(self, code):
-        super().__init__(code)
+    def __init__(self, code, text=""):
+        super().__init__(f"{code}: {text}" if text else code)
         self.code = code
 
 
-cdef int refuse(sm_err err) except -1:
+cdef int refuse(sm_err err, str text="") except -1:
     if err != SM_OK:
-        raise CoreError(ERRORS.get(<int>err, f"#{<int>err}"))
+        raise CoreError(ERRORS.get(<int>err, f"#{<int>err}"), text)
     return 0
+
+
+cdef bint stop_waiting() noexcept nogil:
+    """Asked while a point that Python declares waits: whether the handler of a signal raised, Ctrl-C as a rule."""
+    with gil:
+        return PyErr_CheckSignals() != 0
+
+
+cdef object ask(fi_request *q, subject, uint64_t size):
+    """Fills the request of a declared point. Returns: what keeps the subject's bytes. A file's name that is no UTF-8 is
+    given as the bytes that it has."""
+    cdef Py_ssize_t length = 0
+    memset(q, 0, sizeof(fi_request))
+    q.q_bytes = size
+    q.q_stop = stop_waiting
+    if subject is None:
+        return None
+    try:
+        q.q_subject = PyUnicode_AsUTF8AndSize(subject, &length)
+    except UnicodeEncodeError:
+        subject = in_bytes(subject)
+        q.q_subject = <const char *>(<bytes>subject)
+        length = len(<bytes>subject)
+    q.q_subject_bytes = <size_t>length
+    return subject
+
+
+cdef bytes in_bytes(str text):
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
+
+
+cdef int no_signal() except -1:
+    """Goes on with the exception that stop_waiting left."""
+    return 0 if PyErr_Occurred() == NULL else -1
 
 
 cdef str text_of(const char *raw, size_t room):
@@ -286,6 +325,16 @@ cdef class Block:
         fi_hooking_table(&armed.k, &table)
         door.set_hooks(door.arena, &table)
 
+    def arm_later(self):
+        """Arm every attachment that this process makes from now on: first without a CPU, for it has none before it is
+        made, then as arm() does. Until _native.hooks_for_new(None)."""
+        _native.hooks_for_new(self.hooks(), self.made)
+
+    def made(self, attachment):
+        """An attachment that arm_later() armed is there."""
+        if not attachment.read_only:
+            self.arm(_native.hooks_capsule(attachment))
+
     def disarm(self, capsule, bint everywhere=False):
         """Take the hooks out of this attachment; everywhere: the header does not ask anybody to arm any more."""
         cdef fi_door *door = <fi_door *>PyCapsule_GetPointer(capsule, SM_HOOKS_CAPSULE)
@@ -308,7 +357,11 @@ cdef class Block:
         found = self.numbers.get(name)
         if found is not None:
             return found
-        refuse(fi_point_get(b, name.encode(), make, &number))
+        cdef sm_err err = fi_point_get(b, name.encode(), make, &number)
+        if err == SM_TABLE_FULL:
+            refuse(err, f"the point {name!r} has no place: the block in use has room for {b.b_max_points} points, those of"
+                   " the allocator among them; declare one point for many names, and say which by its subject")
+        refuse(err)
         self.numbers[name] = number
         return number
 
@@ -326,16 +379,14 @@ cdef class Block:
         cdef fi_request q
         cdef fi_verdict v
         cdef fi_block *b = self.need()
-        memset(&q, 0, sizeof(q))
-        q.q_bytes = size
+        kept = ask(&q, subject, size)
         q.q_flags = flags
-        if subject is not None:
-            q.q_subject = PyUnicode_AsUTF8(subject)
         if not fi_reach(b, point, &q, &v):
             return None
         if fi_waits(&v):
             with nogil:
                 fi_act(b, &v)
+            no_signal()
         else:
             fi_act(b, &v)
         if v.v_action != FI_A_RETURN and v.v_action != FI_A_RAISE and v.v_action != FI_A_CALLBACK:
@@ -376,6 +427,9 @@ cdef class Block:
             memcpy(programs, <const char *>encoded, len(encoded))
         err = fi_program_set(b, point, programs, count)
         free(programs)
+        if err == SM_TABLE_FULL:
+            refuse(err, f"all of the block's {b.b_max_slots} places for programs are taken; clear some first:"
+                   " faultinj.clear(), or `faultinj ctl TARGET clear`")
         refuse(err)
 
     def setting(self, uint32_t point):
@@ -535,15 +589,14 @@ cdef class Probe:
         cdef fi_verdict v
         if self.of is not CURRENT:
             self.bind()
-        memset(&q, 0, sizeof(q))
-        q.q_bytes = size
-        if subject is not None:
-            q.q_subject = PyUnicode_AsUTF8(subject)
+        kept = ask(&q, subject, size)
         if not fi_reach(&self.of.b, self.number, &q, &v):
             return 0
         if fi_waits(&v):
+            of = self.of # which another thread may change while this one waits in it
             with nogil:
-                fi_act(&self.of.b, &v)
+                fi_act(&of.b, &v)
+            no_signal()
         else:
             fi_act(&self.of.b, &v)
         if v.v_action == FI_A_RETURN or v.v_action == FI_A_RAISE or v.v_action == FI_A_CALLBACK:
@@ -552,8 +605,11 @@ cdef class Probe:
 
     def __call__(self, subject=None, uint64_t size=0):
         """Reach the point, in the name of `subject` (a str); or make a function one that reaches it first."""
-        if subject is not None and type(subject) is not str and callable(subject):
-            return self.wrapped(subject)
+        if subject is not None and type(subject) is not str:
+            if callable(subject):
+                return self.wrapped(subject)
+            if not isinstance(subject, str):
+                raise TypeError(f"point {self.name!r}: the subject has to be a str, and is a {type(subject).__name__}")
         if CURRENT is None or CURRENT.gone:
             return None
         self.hit(subject, size)
@@ -576,7 +632,9 @@ TERM_FIELDS = ("action", "flags", "millionths", "target", "count", "nth", "every
 
 cdef int put_text(char *to, size_t room, bytes text, what) except -1:
     if len(text) >= room:
-        raise ValueError(f"{what} {text.decode('utf-8', 'replace')!r} has {len(text)} bytes: there is room for {room - 1}")
+        shown = text.decode("utf-8", "replace")
+        shown = shown if len(shown) <= 400 else shown[:400] + "..."
+        raise ValueError(f"{what} {shown!r} has {len(text)} bytes: there is room for {room - 1}")
     memcpy(to, <const char *>text, len(text))
     return 0
 

@@ -78,10 +78,15 @@ def read_file(path: str | os.PathLike[str]) -> tuple[Plan, int | None]:
     except msgspec.ValidationError as error:
         key = _misfit_key(raw)
         raise BadEnvironment(f"{path}:{_line_of(text, key)}: {key}: {error}") from error
+    if file.seed is not None and not 0 <= file.seed <= process.MOST_SEED:
+        raise BadEnvironment(f"{path}:{_line_of(text, 'seed')}: seed: expected a number from 0 to {process.MOST_SEED}")
     settings = []
     for points, program in file.points.items():
         try:
-            settings.append(Setting(parse_plan(f"{points}=off").settings[0].points, parse_program(program)))
+            named = parse_plan(f"{points}=off").settings
+            if len(named) != 1 or f"{named[0].points}=off" != str(named[0]):
+                raise GrammarError(points, 1, "expected the name of one point, or a glob such as queue.*")
+            settings.append(Setting(named[0].points, parse_program(program)))
         except GrammarError as error:
             raise BadEnvironment(f"{path}:{_line_of(text, points)}: {points}: {error}") from error
     return Plan(tuple(settings)), file.seed
@@ -106,6 +111,8 @@ def _plan_of(environ: Mapping[str, str]) -> tuple[Plan, int | None]:
             seed = int(raw, 0)
         except ValueError as error:
             raise BadEnvironment(f"FAULTINJ_SEED={raw}: expected a whole number") from error
+        if not 0 <= seed <= process.MOST_SEED:
+            raise BadEnvironment(f"FAULTINJ_SEED={raw}: expected a whole number from 0 to {process.MOST_SEED}")
     return Plan(settings), seed
 
 

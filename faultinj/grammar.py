@@ -11,6 +11,7 @@ Owns the reading, by recursive descent. Must not know which points there are. So
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import NoReturn
 
@@ -20,12 +21,19 @@ __all__ = ["GrammarError", "parse_plan", "parse_program"]
 
 _POINTS = re.compile(r"[A-Za-z_*?][\w.*?/:+]*(?:-(?!>)[\w.*?/:+]*)*")
 _WORD = re.compile(r"[A-Za-z_]\w*")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_CODE = re.compile(r"-?\d+|[A-Za-z_]\w*")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
+_WHOLE = re.compile(r"[0-9]+")
+_CODE = re.compile(r"-?[0-9]+|[A-Za-z_]\w*")
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _PLAIN = re.compile(r"[\w.*?:/@+-]+")
 _FLAGS = re.compile(r"[A-Z_]\w*(?:\|[A-Z_]\w*)*")
 _MOST = (1 << 40) - 1
+_MOST_CODE = (1 << 31) - 1
+_MOST_DIGITS = 20  # more make no number that is in any range
+_MOST_NAME = 63
+_UNFIT = re.compile("[\0\ud800-\udfff]")
+_SHOWN = 160
+_SHOWN_WORD = 40
 
 
 class GrammarError(ValueError):
@@ -36,10 +44,24 @@ class GrammarError(ValueError):
         self.text = text
         self.column = column
         self.reason = reason
-        shown = text.replace("\n", " ").replace("\t", " ")
+        shown, before = _excerpt(text, column - 1)
         super().__init__(
-            f"column {column}: {reason}\n  {shown}\n  {' ' * (column - 1)}^\nThe grammar: `faultinj points --grammar`"
+            f"column {column}: {reason}\n  {shown}\n  {' ' * before}^\nThe grammar: `faultinj points --grammar`"
         )
+
+
+def _excerpt(text: str, at: int) -> tuple[str, int]:
+    """(the text around a place, in one printable line; how many terminal cells of it are before the place)."""
+    first = max(0, min(at - _SHOWN // 2, len(text) - _SHOWN))
+    signs = [sign if sign.isprintable() else " " for sign in text[first : first + _SHOWN]]
+    before = "..." if first else ""
+    after = "..." if first + _SHOWN < len(text) else ""
+    return before + "".join(signs) + after, len(before) + sum(map(_cells, signs[: at - first]))
+
+
+def _cells(sign: str) -> int:
+    """How many cells a terminal gives a character."""
+    return 0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
 
 
 def parse_plan(text: str) -> Plan:
@@ -74,6 +96,8 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        if unfit := _UNFIT.search(text):
+            self.fail("expected text that UTF-8 and C can hold", unfit.start())
 
     # ---- characters
 
@@ -108,7 +132,7 @@ class _Reader:
             self.skip()
             at = self.at
         found = re.match(r"[\w.]+|.", self.text[at:])
-        what = f"found {found[0]!r}" if found else "the text ends here"
+        what = f"found {found[0][:_SHOWN_WORD]!r}" if found else "the text ends here"
         raise GrammarError(self.text, at + 1, f"{expected}; {what}")
 
     def fail_choice(self, word: str, what: str, choices: Iterable[str], at: int) -> NoReturn:
@@ -119,8 +143,8 @@ class _Reader:
     def number(self, what: str, least: int, most: int = _MOST) -> int:
         self.skip()
         at = self.at
-        raw = self.match(re.compile(r"\d+"))
-        if raw is None or not least <= int(raw) <= most:
+        raw = self.match(_WHOLE)
+        if raw is None or len(raw) > _MOST_DIGITS or not least <= int(raw) <= most:
             self.fail(f"expected {what}, a whole number from {least} to {most}", at)
         return int(raw)
 
@@ -147,9 +171,13 @@ class _Reader:
     # ---- the grammar
 
     def setting(self, inside: bool) -> Setting:
+        self.skip()
+        begin = self.at
         points = self.match(_POINTS)
         if points is None:
             self.fail("expected the name of a point, or a glob such as queue.*")
+        if len(points.encode()) > _MOST_NAME:
+            self.fail(f"expected the name of a point, or a glob, of at most {_MOST_NAME} bytes", begin)
         self.need("=", "after the name of the point")
         return Setting(points, self.program(inside))
 
@@ -188,14 +216,15 @@ class _Reader:
         raw = self.match(_NUMBER)
         if raw is not None:
             if self.take("%"):
-                millionths = round(float(raw) * 10_000)
-                if millionths > 1_000_000 or len(raw.partition(".")[2]) > 4:
+                whole, _, rest = raw.partition(".")
+                whole, rest = whole.lstrip("0") or "0", rest.rstrip("0").ljust(4, "0")
+                if len(whole) > 3 or len(rest) > 4 or int(whole + rest) > 1_000_000:
                     self.fail("expected a percentage from 0 to 100, with at most 4 digits after the point", begin)
-                return Modifier("percent", millionths)
+                return Modifier("percent", int(whole + rest))
             if not self.take("*"):
                 self.fail("expected '%' or '*' after this number", begin)
-            if "." in raw or not 1 <= int(raw) <= _MOST:
-                self.fail("expected a count from 1, a whole number", begin)
+            if "." in raw or len(raw) > _MOST_DIGITS or not 1 <= int(raw) <= _MOST:
+                self.fail(f"expected a count from 1 to {_MOST}, a whole number", begin)
             return Modifier("count", int(raw))
         word = self.match(_WORD)
         if word not in TRIGGERS:
@@ -241,6 +270,10 @@ class _Reader:
             text = self.match(_CODE if wants.startswith("code") else _NAME)
         if text is None:
             self.fail(f"expected an argument: {_example(action)}", at)
+        if action == "return" and text.lstrip("-").isdecimal():
+            if len(text) > _MOST_DIGITS or abs(int(text)) > _MOST_CODE:
+                self.fail(f"expected a code from -{_MOST_CODE} to {_MOST_CODE}", at)
+            return str(int(text))
         return text
 
     def filters(self) -> tuple[Filter, ...]:

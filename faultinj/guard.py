@@ -3,6 +3,7 @@
 Owns the guard and what it puts back. Must not evaluate a program: C does.
 """
 
+import os
 from types import TracebackType
 from typing import Self
 
@@ -78,6 +79,7 @@ class Guard:
         self._counts: dict[int, tuple[int, int]] = {}
         self._first = 0
         self._final: tuple[int, int, tuple[Injection, ...]] | None = None
+        self._pid = 0
 
     def __enter__(self) -> Self:
         if self._standing is not None:
@@ -88,10 +90,9 @@ class Guard:
         self._before = {number: row[0] if row is not None else None for number, row in before.items()}
         self._counts = {number: self.block.counts(number) for number in numbers}
         self._first = max((row[0] + 1 for row in self.block.log()), default=0)
-        if self._seed is not None:
-            self.block.seed = self._seed
         self._final = None
-        process.apply(self.plan.settings, self.block)
+        process.apply(self.plan.settings, self.block, seed=self._seed)
+        self._pid = os.getpid()
         self._standing = process.standing(self.plan, self.block)
         return self
 
@@ -105,6 +106,8 @@ class Guard:
             self._final = self._final or (0, 0, ())
             return
         self._final = self._figures()
+        if self._pid != os.getpid():  # a child made by fork inside: the plan still holds for its parent
+            return
         for number, text in {**dict.fromkeys(self._numbers()), **self._before}.items():
             if text is None:
                 self.block.program(number, None)
@@ -158,6 +161,9 @@ def inject(plan: str | Plan, *, where: Block | Arena | None = None, seed: int | 
 
     Parameters: plan: "zone.ctor=nth(3):return(SM_NO_MEMORY); queue.*=1%return"; where: as in set(); seed: makes the
     random numbers of percentages the same in every run of one thread.
-    Returns: Guard, to be entered.   Raises: as set(); everything is checked before anything is set.
+    Returns: Guard, to be entered; a child made by fork inside, which leaves the block too, ends nothing.
+    Raises: as set(); ValueError: the seed is not from 0 to 2**64 - 1. Everything is checked before anything is set.
     """
+    if seed is not None and not 0 <= seed <= process.MOST_SEED:
+        raise ValueError(f"seed={seed}: expected a whole number from 0 to {process.MOST_SEED}")
     return Guard(parse_plan(plan) if isinstance(plan, str) else plan, _block(where), seed)

@@ -6,6 +6,7 @@ Owns what a program may say at which point. Must not read text: ``grammar`` does
 import difflib
 import errno
 import fnmatch
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -26,6 +27,7 @@ _BITS = {
     "pid": 64, "cpu": 128, "zone": 256, "size": 512, "flags": 1024, "stack": 2048, "!stack": 4096, "step": 8192,
 }  # fmt: skip
 _FIELDS = {"percent": "millionths", "times": "count", "zone": "subject", "!stack": "stack", "flags": "want"}
+_WHOLE = re.compile(r"-?[0-9]{1,20}")
 _DEFAULT, _SM, _ERRNO, _NUMBER = range(4)
 _CORE_ERRNOS = tuple(errno.errorcode[number] for number in _faultinj.CORE_ERRNOS)
 """What the core's points translate into its own codes."""
@@ -63,7 +65,9 @@ def error_code(text: str) -> tuple[int, int]:
         return _SM, _SM_CODES[text]
     if text in _ERRNOS:
         return _ERRNO, _ERRNOS[text]
-    if text.lstrip("-").isdigit():
+    if _WHOLE.fullmatch(text):
+        if not -(1 << 31) <= int(text) < 1 << 31:
+            raise PlanError("", f"return({text}): expected a code that a C int can hold")
         return _NUMBER, int(text)
     near = difflib.get_close_matches(text, [*_SM_CODES, *_ERRNOS], 3)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
@@ -81,7 +85,23 @@ def compiled(setting: Setting, block: _faultinj.Block) -> dict[int, bytes]:
         raise UnknownPoint(setting.points, names)
     if len(found) > 1 and CRASH_POINT in found and setting.points == "*":
         found = tuple(name for name in found if name != CRASH_POINT)  # what all have in common it has not
+    if setting.points in found:  # of a glob's points some may have what is asked for
+        _filters_apply(setting.points, setting.program, names)
     return {names.index(name): _encoded(name, setting.program, names) for name in found}
+
+
+def _filters_apply(name: str, program: Program, names: tuple[str, ...]) -> None:
+    """Raises: PlanError: a filter lets nobody through at this point, whatever happens."""
+    for kind in {part.kind for term in program.terms for part in term.filters}:
+        if kind == "step" and name != CRASH_POINT:
+            raise PlanError(
+                name, f"[step N] is for {CRASH_POINT}: no other point has steps, and this would never happen"
+            )
+        if kind in ("cpu", "flags") and name not in names[:CORE_POINTS]:
+            raise PlanError(
+                name,
+                f"[{kind} ...] is for the allocator's points: a declared one has none; filter by zone, size or pid",
+            )
 
 
 def _encoded(name: str, program: Program, names: tuple[str, ...]) -> bytes:

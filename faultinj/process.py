@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from faultinj import _faultinj, declared
-from faultinj._faultinj import Armed, Block
+from faultinj._faultinj import Armed, Block, CoreError
 from faultinj.plan import UnknownPoint, compiled, matching
 from faultinj.program import Plan, Setting
 from shmalloc import Arena, _native
 from shmalloc.attachments import open_arenas
 
-__all__ = ["Standing", "apply", "block_of", "current", "in_use", "standing", "use", "withdraw"]
+__all__ = ["MOST_SEED", "Standing", "apply", "block_of", "current", "in_use", "standing", "use", "withdraw"]
+
+MOST_SEED = (1 << 64) - 1
+"""The greatest seed of random numbers; the least is 0."""
 
 
 @dataclass(eq=False)
@@ -58,7 +61,7 @@ def use(block: Block | None) -> None:
     if block.in_arena:  # it fails that arena's points, and those that are declared
         _native.hooks_for_new(None)
         return
-    _native.hooks_for_new(block.hooks())
+    block.arm_later()
     for arena in open_arenas():
         kept = block_of(arena)
         if not arena.read_only and (kept is None or not kept.in_arena):
@@ -71,13 +74,16 @@ def block_of(arena: Arena) -> Block | None:
     return None if kept is None else kept.block
 
 
-def apply(settings: Iterable[Setting], block: Block, *, strict: bool = True) -> dict[int, Setting]:
-    """Give the points of a block their programs. strict: a name that no point has is an error, else it is passed over.
+def apply(
+    settings: Iterable[Setting], block: Block, *, strict: bool = True, seed: int | None = None
+) -> dict[int, Setting]:
+    """Give the points of a block their programs. strict: a name that no point has is an error, else it is passed over;
+    seed: becomes the block's.
 
-    Everything is compiled before anything is set. Returns: what was set, by the number of the point.
-    Raises: UnknownPoint, PlanError, CoreError.
+    Everything is compiled, and its room counted, before anything is set. Returns: what was set, by the number of the
+    point.   Raises: UnknownPoint, PlanError, CoreError.
     """
-    ready: list[tuple[int, bytes]] = []
+    ready: dict[int, bytes] = {}
     done: dict[int, Setting] = {}
     for setting in settings:
         try:
@@ -86,11 +92,28 @@ def apply(settings: Iterable[Setting], block: Block, *, strict: bool = True) -> 
             if strict:
                 raise
             continue
-        ready += programs.items()
+        ready |= programs
         done |= dict.fromkeys(programs, setting)
-    for number, encoded in ready:
+    _need_room(ready, block)
+    if seed is not None:
+        block.seed = seed
+    for number, encoded in ready.items():
         block.program(number, encoded)
     return done
+
+
+def _need_room(ready: dict[int, bytes], block: Block) -> None:
+    """Raises: CoreError: the programs would not all find a place. One that is replaced gives its place back."""
+    room = block.slots_free
+    for number, encoded in ready.items():
+        room -= len(encoded) // _faultinj.PROGRAM_BYTES
+        if room < 0:
+            raise CoreError(
+                "SM_TABLE_FULL",
+                f"this needs {sum(map(len, ready.values())) // _faultinj.PROGRAM_BYTES} places for programs, and the"
+                f" block has {block.slots_free} left; clear some first, or name fewer points",
+            )
+        room += block.setting(number) is not None
 
 
 def standing(plan: Plan, block: Block) -> Standing:

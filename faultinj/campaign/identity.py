@@ -13,8 +13,8 @@ from faultinj.record import Kind, Trial
 __all__ = ["NoTrial", "replay_command", "trial_of"]
 
 _FORM = re.compile(
-    r"(?P<scenario>[^/]+)/(?P<kind>[^/]+)/(?P<n>\d+)(?:\+(?P<n2>\d+))?"
-    r"(?:/points=(?P<points>.+?))?(?:/seed=(?P<seed>\d+))?(?:/program=(?P<program>.+))?",
+    r"(?P<scenario>[^/]+)/(?P<kind>[^/]+)/(?P<n>[1-9][0-9]{0,17})(?:\+(?P<n2>[1-9][0-9]{0,17}))?"
+    r"(?:/points=(?P<points>.+?))?(?:/seed=(?P<seed>-?[0-9]{1,18}))?(?:/program=(?P<program>.+))?",
     re.DOTALL,
 )
 

@@ -87,8 +87,8 @@ def run_campaign(
     Parameters: engine: as in the file; driver: the module that runs trials; seconds: of this run, None: no limit;
     told: called after each chunk.
     Returns: how it ended; whatever came back by then is in the store.
-    Raises: StoreBusy; EngineUnknown, EngineGone: no engine, or no longer; ChunkFails; DriverMissing; KeyboardInterrupt:
-    at the second Ctrl-C. The store can be resumed after all of them.
+    Raises: StoreBusy; StoreFails: it cannot be written; EngineUnknown, EngineGone: no engine, or no longer; ChunkFails;
+    DriverMissing; KeyboardInterrupt: at the second Ctrl-C. The store can be resumed after all of them.
     """
     return _Work(store, driver, seconds, told).run(engine)
 
@@ -126,8 +126,10 @@ class _Work:
             with self._interruptible():
                 how = self._with_engine(number, engine_name)
         finally:
-            self.store.end_run(number, how, self.elapsed)
-            driver.clear()
+            try:
+                self.store.end_run(number, how, self.elapsed)
+            finally:
+                driver.clear()
         return Ended(how=how, trials=self.trials, retried=self.retried, seconds=self.elapsed)
 
     def _with_engine(self, number: int, name: str) -> str:

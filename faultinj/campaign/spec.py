@@ -68,7 +68,8 @@ __all__ = [
 T = TypeVar("T", bound=msgspec.Struct)
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Some = msgspec.Meta(min_length=1)
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+_MOST = 10**18  # what a database and a worker on the other end can hold
+Positive = Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -102,7 +103,7 @@ class Sweep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     scenarios: Annotated[tuple[Name, ...], Some]
     kinds: Annotated[tuple[Kind, ...], Some] = ("transient", "persistent")
     points: Annotated[tuple[Name, ...], Some] = ("*",)
-    seeds: Annotated[tuple[Annotated[int, msgspec.Meta(ge=0)], ...], Some] = (0,)
+    seeds: Annotated[tuple[Annotated[int, msgspec.Meta(ge=0, le=_MOST)], ...], Some] = (0,)
     n: Positive | None = None
 
 

@@ -12,7 +12,7 @@ import psutil
 
 from faultinj.record import Kind
 
-__all__ = ["CellState", "OtherCampaign", "Run", "StoreBusy", "StoreExists", "StoreUnreadable", "lives"]
+__all__ = ["CellState", "OtherCampaign", "Run", "StoreBusy", "StoreExists", "StoreFails", "StoreUnreadable", "lives"]
 
 
 class StoreUnreadable(ValueError):
@@ -39,6 +39,15 @@ class StoreBusy(RuntimeError):
         super().__init__(f"{path}: process {pid} runs this campaign now; wait for its end, or end it")
         self.path = path
         self.pid = pid
+
+
+class StoreFails(RuntimeError):
+    """The store cannot be written now, as on a full disk; what it holds is whole. Fields: path, reason."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} cannot be written: {reason}; what it holds is whole, and can be gone on with")
+        self.path = path
+        self.reason = reason
 
 
 class OtherCampaign(ValueError):

@@ -19,7 +19,16 @@ import psutil
 
 from faultinj.campaign.plan import PlannedCell
 from faultinj.campaign.spec import Campaign
-from faultinj.campaign.state import CellState, OtherCampaign, Run, StoreBusy, StoreExists, StoreUnreadable, lives
+from faultinj.campaign.state import (
+    CellState,
+    OtherCampaign,
+    Run,
+    StoreBusy,
+    StoreExists,
+    StoreFails,
+    StoreUnreadable,
+    lives,
+)
 from faultinj.campaign.work import Done
 from faultinj.record import Outcome, SweepResult
 
@@ -92,7 +101,7 @@ class Store:
             raise StoreUnreadable(path, f"there is no directory {path.absolute().parent}")
         db = _connected(path, fresh=True)
         try:
-            with _writing(db):
+            with _writing(db, path):
                 if db.execute("PRAGMA application_id").fetchone()[0] == _MAGIC:
                     raise StoreExists(path)
                 for statement in _SCHEMA.split(";\n"):
@@ -114,7 +123,7 @@ class Store:
     def resume(self, campaign: Campaign, cells: Iterable[PlannedCell]) -> None:
         """Go on with a campaign whose file may have got other limits, gates and suppressions, but not other cells.
 
-        Raises: OtherCampaign.
+        Raises: OtherCampaign; StoreBusy: another process runs it.
         """
         wanted = {cell.key: cell for cell in cells}
         there = {(c.scenario, c.kind, c.points, c.seed): c for c in self.cells()}
@@ -122,7 +131,8 @@ class Store:
             more = tuple(str(cell) for key, cell in wanted.items() if key not in there)
             less = tuple(f"{key[0]}/{key[1]}" for key in there if key not in wanted)
             raise OtherCampaign(self.path, more, less)
-        with _writing(self._db):
+        with _writing(self._db, self.path):
+            self._alone()
             self._db.execute("UPDATE meta SET value = ? WHERE key = 'campaign'", (_text(campaign),))
             limits = [(cell.most, there[key].number) for key, cell in wanted.items()]
             self._db.executemany("UPDATE cell SET most = ? WHERE number = ?", limits)
@@ -186,7 +196,7 @@ class Store:
         there already changes nothing.
         """
         chunk = done.chunk
-        with _writing(self._db):
+        with _writing(self._db, self.path):
             begun = self._db.execute("SELECT next FROM cell WHERE number = ?", (chunk.cell,)).fetchone()
             if begun is None or begun[0] != chunk.first:
                 return 0
@@ -216,10 +226,8 @@ class Store:
 
     def begin_run(self, engine: str) -> int:
         """Write down that this process runs the campaign. Returns: the run's number. Raises: StoreBusy."""
-        with _writing(self._db):
-            for run in self.runs():
-                if run.alive and run.ended is None and run.pid != os.getpid():
-                    raise StoreBusy(self.path, run.pid)
+        with _writing(self._db, self.path):
+            self._alone()
             created = psutil.Process().create_time()
             return int(
                 self._db.execute(
@@ -229,9 +237,14 @@ class Store:
                 or 0
             )
 
+    def _alone(self) -> None:
+        for run in self.runs():
+            if run.alive and run.ended is None and run.pid != os.getpid():
+                raise StoreBusy(self.path, run.pid)
+
     def end_run(self, run: int, how: str, seconds: float) -> None:
         """Write down how a run ended. `how`: as Run.ended."""
-        with _writing(self._db):
+        with _writing(self._db, self.path):
             self._db.execute("UPDATE run SET ended = ?, seconds = ? WHERE number = ?", (how, seconds, run))
 
     def runs(self) -> tuple[Run, ...]:
@@ -276,7 +289,10 @@ def is_empty(path: Path) -> bool:
 
 def _connected(path: Path, *, fresh: bool = False) -> sqlite3.Connection:
     """Open the file, and see that it is a store of this version, or empty where a fresh one is to be made."""
-    db = sqlite3.connect(path, timeout=30, isolation_level=None)
+    try:
+        db = sqlite3.connect(path, timeout=30, isolation_level=None)
+    except sqlite3.OperationalError as error:
+        raise StoreUnreadable(path, f"cannot be opened: {error}") from error
     try:
         magic = db.execute("PRAGMA application_id").fetchone()[0]
         version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -295,7 +311,13 @@ def _connected(path: Path, *, fresh: bool = False) -> sqlite3.Connection:
     if magic == _MAGIC and version != VERSION:
         db.close()
         raise StoreUnreadable(path, f"has schema version {version}, and this program reads {VERSION}")
-    db.execute("PRAGMA journal_mode = WAL")
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        db.close()
+        raise StoreUnreadable(
+            path, f"cannot be used here: {error}; it and its directory have to be writable"
+        ) from error
     # A power failure may take the last chunks with it, never the order: the campaign then repeats them.
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA foreign_keys = ON")
@@ -303,15 +325,19 @@ def _connected(path: Path, *, fresh: bool = False) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def _writing(db: sqlite3.Connection) -> Iterator[None]:
-    """One transaction, with the write lock from its start."""
-    db.execute("BEGIN IMMEDIATE")
+def _writing(db: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """One transaction, with the write lock from its start. Raises: StoreFails: SQLite cannot write."""
     try:
-        yield
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:  # SQLite ends it by itself when the disk is full
+                db.execute("ROLLBACK")
+            raise
+    except sqlite3.OperationalError as error:
+        raise StoreFails(path, str(error)) from error
 
 
 def _row(cell: int, outcome: Outcome) -> tuple[object, ...]:

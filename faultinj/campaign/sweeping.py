@@ -12,7 +12,7 @@ from typing import cast
 import psutil
 
 from faultinj.campaign.work import WorkerLost
-from faultinj.catalogue import points
+from faultinj.declared import all_points
 from faultinj.record import Kind, Outcome, Trial
 from faultinj.sweep import find, load, names
 from faultinj.sweep import run_cell as sweep_cell
@@ -47,8 +47,8 @@ def kinds_of(scenario: str) -> Sequence[Kind]:
 
 
 def point_errors() -> Mapping[str, str]:
-    """The core's points with the errors that they report."""
-    return {point.name: point.error for point in points()}
+    """The core's points and those that the imported modules declare, with the errors that they report."""
+    return {point.name: point.error for point in all_points()}
 
 
 def argued() -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from faultinj._faultinj import CoreError
 from faultinj.arming import FaultinjError
 from faultinj.cli.campaign import campaign
 from faultinj.cli.ctl import ctl
@@ -88,7 +89,7 @@ def main() -> NoReturn:
     except (GrammarError, PlanError) as error:
         complain(str(error))
         sys.exit(USAGE)
-    except (ShmallocError, FaultinjError, NurseryLost) as error:
+    except (ShmallocError, FaultinjError, CoreError, NurseryLost) as error:
         complain(str(error))
         sys.exit(FOUND)
     except OSError as error:

@@ -22,10 +22,11 @@ from faultinj.campaign.run import ChunkFails, run_campaign
 from faultinj.campaign.shipped import STORE_SUFFIX, campaign_file, shipped, stores_in
 from faultinj.campaign.shrink import Step, shrink
 from faultinj.campaign.standing import Standing, resume_command, standing_of
-from faultinj.campaign.state import StoreUnreadable
+from faultinj.campaign.state import StoreFails, StoreUnreadable
 from faultinj.campaign.store import Store
 from faultinj.cli.campaign_screen import complain, progress_bar, standing_lines
 from faultinj.cli.guard import guarded
+from faultinj.cli.here import look_here
 from shmalloc.cli.screen import say, show_json, show_lines
 
 __all__ = ["campaign"]
@@ -74,6 +75,7 @@ def run(
         raise typer.BadParameter("--resume and --fresh exclude each other")
     path = campaign_file(file)
     db = db or Path(f"{path.stem}{STORE_SUFFIX}")
+    look_here([str(path)])
     with open_campaign(path, db, resume=resume, fresh=fresh, driver=driver) as store:
         file_says = store.campaign
         limit = seconds if seconds is not None else file_says.limits.seconds
@@ -86,7 +88,7 @@ def run(
             except KeyboardInterrupt:
                 complain(f"stopped at once; go on with: {again}")
                 raise typer.Exit(_INTERRUPTED) from None
-            except (EngineGone, ChunkFails):
+            except (EngineGone, ChunkFails, StoreFails):
                 complain(f"what was done is kept; go on with: {again}")
                 raise
         standing = standing_of(store, file=file)
@@ -167,6 +169,7 @@ def shrink_trial(
 ) -> None:
     """Find the smallest trial that still shows a trial's finding. Exit status 1: the trial shows none."""
     modules = tuple(imports or ())
+    look_here(modules)
     trials = load_driver(driver, modules)
 
     def told(step: Step) -> None:

@@ -14,14 +14,14 @@ from faultinj.campaign.identity import NoTrial
 from faultinj.campaign.run import ChunkFails
 from faultinj.campaign.shrink import DoesNotFail
 from faultinj.campaign.spec import CampaignUnreadable
-from faultinj.campaign.state import OtherCampaign, StoreBusy, StoreExists, StoreUnreadable
+from faultinj.campaign.state import OtherCampaign, StoreBusy, StoreExists, StoreFails, StoreUnreadable
 from faultinj.campaign.work import WorkerLost
 from faultinj.cli.campaign_screen import complain
 
 __all__ = ["guarded"]
 
 _USAGE = (CampaignUnreadable, StoreUnreadable, StoreExists, OtherCampaign, EngineUnknown, NoTrial, DriverMissing)
-_FAILED = (StoreBusy, EngineGone, ChunkFails, DoesNotFail, WorkerLost)
+_FAILED = (StoreBusy, StoreFails, EngineGone, ChunkFails, DoesNotFail, WorkerLost)
 P = ParamSpec("P")
 
 

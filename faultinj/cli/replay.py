@@ -14,7 +14,10 @@ from faultinj.campaign.regression import RegressionFails, check_regression, read
 from faultinj.campaign.spec import near
 from faultinj.campaign.store import Store
 from faultinj.cli.guard import guarded
+from faultinj.cli.here import look_here
 from faultinj.cli.wrong import complain, usage
+from faultinj.declared import all_points
+from faultinj.plan import CRASH_POINT, UnknownPoint, matching
 from faultinj.record import Outcome
 from faultinj.sweep import ScenarioError, load, run_trial
 from faultinj.sweep.trial_id import TrialIdError, parse_trial
@@ -55,17 +58,22 @@ def replay(
     """Run one trial again: what was injected, where the program was, what the oracle found.
 
     With --db its outcome is compared with the one that a campaign wrote down. `faultinj campaign shrink` makes it
-    smaller. Exit status 1 when it has a finding, or when a regression file's expectation does not hold; 2 when there is
-    no such trial.
+    smaller. Exit status 1 when it has a finding, when nothing was injected, or when what a regression file expects does
+    not hold; 2 when there is no such trial.
     """
+    look_here(modules or ())
     if trial.endswith(".toml"):
         _regression(Path(trial), driver, as_json=as_json)
         return
     try:
         if driver == SWEEP:
             load(modules or ())
+            wanted = parse_trial(trial)
+            known = (*(point.name for point in all_points()), CRASH_POINT)
+            if not matching(wanted.points, known):
+                usage(str(UnknownPoint(wanted.points, known)))
             outcome = run_trial(
-                parse_trial(trial), oracles=None if oracles is None else [word for word in oracles.split(",") if word]
+                wanted, oracles=None if oracles is None else [word for word in oracles.split(",") if word]
             )
         else:
             trials, wanted = load_driver(driver, modules or ()), parse_trial(trial)
@@ -82,12 +90,18 @@ def replay(
         _compare(outcome, db)
     if save is not None:
         save_regression(save, outcome, about=about, imports=tuple(modules or ()))
-    if outcome.findings:
+    if outcome.verdict == "nothing injected":
+        complain(
+            f"nothing was injected, which proves nothing: fewer than {outcome.trial.n} places are reached, or none that"
+            " the trial chooses"
+        )
+    if outcome.findings or outcome.verdict == "nothing injected":
         raise typer.Exit(1)
 
 
 def _regression(path: Path, driver: str, *, as_json: bool) -> None:
     regression = read_regression(path)
+    look_here(regression.imports)
     try:
         outcome = check_regression(regression, load_driver(driver, regression.imports).run_trial)
     except RegressionFails as failed:

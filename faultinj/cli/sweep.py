@@ -11,7 +11,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from faultinj.cli.here import look_here
 from faultinj.cli.wrong import complain, usage
+from faultinj.declared import all_points
+from faultinj.plan import CRASH_POINT, UnknownPoint, matching
 from faultinj.record import Kind, Outcome, SweepResult
 from faultinj.sweep import load, select
 from faultinj.sweep.driver import KINDS, Sweep
@@ -23,6 +26,7 @@ from shmalloc.report.table import Column, Table
 
 __all__ = ["failed", "kinds_of", "sweep"]
 
+_INTERRUPTED = 130
 _SHOWN = 20  # findings that the screen shows; the JSON has all
 
 
@@ -63,13 +67,17 @@ def sweep(
     pair and
     kill-pair: a second fault after the first, or in the recovery. After each run every item, page, lock and counter is
     looked at, and the scenario must run without faults. Exit status 1: findings, a scenario in which nothing was
-    injected, or a point that was never reached.
+    injected, or a point that was never reached; 130: Ctrl-C ended it, and what was tried by then is told.
     """
+    look_here(modules or ())
     try:
         load(modules or ())
         chosen = select(scenarios or ())
     except ScenarioError as error:
         usage(str(error))
+    known = (*(point.name for point in all_points()), CRASH_POINT)
+    if not matching(points, known):
+        usage(str(UnknownPoint(points, known)))
     if listing:
         show(_listing(chosen))
         return
@@ -84,11 +92,18 @@ def sweep(
         keep_all=everything,
         oracles=[word for word in oracles.split(",") if word] if oracles is not None else None,
     )
-    result = _watched(run, quiet=json_file is not None and str(json_file) == "-")
+    cut = False
+    try:
+        result = _watched(run, quiet=json_file is not None and str(json_file) == "-")
+    except KeyboardInterrupt:
+        result, cut = run.so_far(), True
     if json_file is not None:
         _write(json_file, msgspec.json.format(msgspec.json.encode(result)))
     if json_file is None or str(json_file) != "-":
         _report(result)
+    if cut:
+        complain(f"interrupted after {result.trials} trials: what they came to is told, the rest was not tried")
+        raise typer.Exit(_INTERRUPTED)
     whole = not scenarios and points == "*" and not most
     if failed(result, whole=whole):
         raise typer.Exit(1)

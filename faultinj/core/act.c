@@ -62,19 +62,33 @@ static void say(struct fi_block *b, const struct fi_verdict *v, const char *what
 
 static _Noreturn void kill_self(void) {
     kill(getpid(), SIGKILL);
-    for (;;) {
-        pause();
+    _exit(128 + SIGKILL); /* the first process of a pid namespace is spared by its own signals */
+}
+
+static bool stopped(const struct fi_verdict *v) {
+    return v->v_request->q_stop != NULL && v->v_request->q_stop();
+}
+
+/* In slices: a signal that comes just before the sleep begins does not interrupt it. */
+static void sleep_ms(const struct fi_verdict *v) {
+    int64_t left, end = now_ns() + v->v_number * 1000000;
+    while ((left = end - now_ns()) > 0) {
+        left = left < SLICE_NS ? left : SLICE_NS;
+        struct timespec slice = {.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
+        nanosleep(&slice, NULL);
+        if (stopped(v)) {
+            return;
+        }
     }
 }
 
-static void sleep_ms(int64_t ms) {
-    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    while (ms > 0 && nanosleep(&left, &left) != 0 && errno == EINTR) {
-    }
-}
-
-static void busy_us(int64_t us) {
-    for (int64_t end = now_ns() + us * 1000; now_ns() < end;) {
+static void busy_us(const struct fi_verdict *v) {
+    int64_t now = now_ns(), end = now + v->v_number * 1000, ask = now + SLICE_NS / 10;
+    for (; now < end; now = now_ns()) {
+        if (now >= ask && stopped(v)) {
+            return;
+        }
+        ask = now >= ask ? now + SLICE_NS / 10 : ask;
         sm_cpu_relax();
     }
 }
@@ -106,6 +120,9 @@ static void wait_for_resume(struct fi_block *b, const struct fi_verdict *v) {
         syscall(SYS_futex, &p->p_resume, FUTEX_WAIT, was, &slice, NULL, 0);
         if (sm_load_acq(&p->p_live) >> FI_TAG_SHIFT != v->v_tag) {
             break; /* its setter was killed between publishing and waking */
+        }
+        if (stopped(v)) {
+            break;
         }
     }
     if (z != NULL) {
@@ -148,10 +165,10 @@ void fi_act(struct fi_block *b, const struct fi_verdict *v) {
         say(b, v, "reached");
         break;
     case FI_A_SLEEP:
-        sleep_ms(v->v_number);
+        sleep_ms(v);
         break;
     case FI_A_DELAY:
-        busy_us(v->v_number);
+        busy_us(v);
         break;
     case FI_A_PAUSE:
         wait_for_resume(b, v);

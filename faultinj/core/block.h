@@ -73,7 +73,9 @@ static inline void fi_crash_point(uint32_t step) {
 }
 
 /* Copies with atomic loads and stores of words: one side may be written meanwhile, and is then thrown away. Acquire
- * loads, so that a check made after them is made after them; bytes: a multiple of 8. */
+ * loads, so that a check made after them is made after them. Release stores, which pair with them: who reads one word of
+ * what is written into a slot anew, sees also that p_live named that slot no more (and that the stamp of a log entry was
+ * cleared), and throws all of it away. bytes: a multiple of 8. */
 static inline void fi_words_load(void *to, const void *from, size_t bytes) {
     uint8_t *out = to;
     const uint64_t *in = from;
@@ -89,7 +91,7 @@ static inline void fi_words_store(void *to, const void *from, size_t bytes) {
     for (size_t i = 0; i < bytes / 8; i++) {
         uint64_t word;
         memcpy(&word, in + 8 * i, 8);
-        sm_store_rlx(&out[i], word);
+        sm_store_rel(&out[i], word);
     }
 }
 

@@ -60,15 +60,16 @@ static inline __attribute__((always_inline)) enum applies count_up(uint64_t *wor
     return YES;
 }
 
-static bool matches(const char *shared, const char *text, size_t bytes) {
+static bool matches(const char *shared, const struct fi_request *q, size_t bytes) {
     char pattern[FI_WORDS_BYTES];
     char first = sm_load_acq(shared);
+    const char *text = q->q_subject;
     if (text == NULL ||
         (first != text[0] && first != '*' && first != '?')) { /* most that do not match, do not so early */
         return false;
     }
     fi_words_load(pattern, shared, bytes);
-    return fi_glob(pattern, bytes, text, FI_NAME_BYTES);
+    return fi_glob(pattern, bytes, text, q->q_subject_bytes != 0 ? q->q_subject_bytes : FI_NAME_BYTES);
 }
 
 static bool on_stack(struct fi_block *b, const struct fi_term *t) {
@@ -91,7 +92,7 @@ static bool chosen(struct fi_block *b, const struct fi_term *t, uint32_t flags, 
     if (flags & FI_T_CPU && (q->q_cpu == NULL || q->q_cpu(q->q_arena) != sm_load_acq(&t->t_cpu))) {
         return false;
     }
-    if (flags & FI_T_SUBJECT && !matches(t->t_subject, q->q_subject, sizeof t->t_subject)) {
+    if (flags & FI_T_SUBJECT && !matches(t->t_subject, q, sizeof t->t_subject)) {
         return false;
     }
     if (flags & FI_T_PID && (uint32_t)getpid() != sm_load_acq(&t->t_pid)) {

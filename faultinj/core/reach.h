@@ -7,11 +7,13 @@
 
 struct fi_request { /* what is known where the point is */
     const char *q_subject; /* zone, queue or policy; NULL: none */
+    size_t q_subject_bytes; /* 0: a name of the core, which ends at its NUL or at FI_NAME_BYTES */
     uint64_t q_bytes;
     int q_flags;
     uint32_t q_step; /* of a crash point */
     uint32_t (*q_cpu)(const void *arena); /* CPU slot of the attachment; NULL: none */
     const void *q_arena;
+    bool (*q_stop)(void); /* asked now and then while a thread waits here: true, it waits no more. NULL: never */
 };
 
 struct fi_verdict { /* what to do */

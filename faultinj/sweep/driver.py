@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from faultinj.catalogue import points as catalogue
+from faultinj.declared import all_points
 from faultinj.record import Cell, Coverage, Finding, Kind, Outcome, SweepResult, Trial
 from faultinj.sweep.argued import ARGUED
 from faultinj.sweep.course import Task
@@ -101,15 +101,18 @@ class Sweep:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _errors: "queue.SimpleQueue[BaseException]" = field(default_factory=queue.SimpleQueue)
     _stop: bool = False
+    _started: str = ""
+    _start: float = 0.0
 
     def run(self) -> SweepResult:
         """Run it to the end. Returns: what came of it.
 
-        Raises: NurseryLost; KeyboardInterrupt: after every victim and every arena is gone.
+        Raises: NurseryLost; KeyboardInterrupt: after every victim and every arena is gone; so_far() tells the rest.
         """
-        started, start = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), time.perf_counter()
+        self._started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self._start = time.perf_counter()
         self._cells = [_Tally(s, kind) for s in self.scenarios for kind in self._kinds_of(s)]
-        self._points = {point.name: _PointTally() for point in catalogue()}
+        self._points = {point.name: _PointTally() for point in all_points()}
         nurseries = [Nursery() for _ in range(max(1, self.jobs))]
         uncounted: queue.SimpleQueue[Scenario] = queue.SimpleQueue()
         for scenario in self.scenarios:
@@ -128,7 +131,14 @@ class Sweep:
             for one in nurseries:
                 one.close()
             clear_arenas()
-        return self._result(started, time.perf_counter() - start)
+        return self._result(tuple(s.name for s in self.scenarios))
+
+    def so_far(self) -> SweepResult:
+        """What came of a sweep that was interrupted: of scenarios that are not through, it says nothing but what was
+        tried."""
+        open_ones = {cell.scenario.name for cell in self._cells if not cell.ended}
+        with self._lock:
+            return self._result(tuple(s.name for s in self.scenarios if s.name not in open_ones))
 
     def _kinds_of(self, scenario: Scenario) -> list[Kind]:
         wanted = [*self.kinds]
@@ -238,8 +248,8 @@ class Sweep:
             else:
                 tally.clean_error += 1
 
-    def _result(self, started: str, seconds: float) -> SweepResult:
-        codes = {point.name: point.error for point in catalogue()}
+    def _result(self, through: tuple[str, ...]) -> SweepResult:
+        codes = {point.name: point.error for point in all_points()}
         rows = tuple(
             Coverage(
                 point=name,
@@ -269,14 +279,14 @@ class Sweep:
         return SweepResult(
             program=self.program,
             version=importlib.metadata.version("shmalloc"),
-            started=started,
-            seconds=seconds,
+            started=self._started,
+            seconds=time.perf_counter() - self._start,
             seed=self.seed,
             trials=sum(cell.trials for cell in cells),
             injected=sum(cell.injected for cell in cells),
             findings=tuple(self._findings),
             never_reached=never,
-            empty=tuple(s.name for s in self.scenarios if not self._injected_in[s.name]),
+            empty=tuple(name for name in through if not self._injected_in[name]),
             argued=dict(ARGUED),
             points=rows,
             cells=cells,

@@ -18,7 +18,7 @@ class Evidence:
     each zone, failed_types:
     of each malloc type, that it saw fail; uncounted: zones whose fails are not the scenario's to count. died: it was
     killed. errors_by_point: the code that each point reports. unraisable: what could only be written to standard error.
-    promises: the scenario's own checks.
+    promises: the scenario's own checks. raised: the errors that points raised which Python declares.
     """
 
     scenario: Scenario
@@ -33,6 +33,7 @@ class Evidence:
     errors_by_point: Mapping[str, str] = field(default_factory=dict)
     unraisable: tuple[BaseException, ...] = ()
     promises: Sequence[Callable[[], str | None]] = ()
+    raised: tuple[BaseException, ...] = ()
 
 
 def expected_codes(evidence: Evidence) -> frozenset[str]:

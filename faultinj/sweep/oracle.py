@@ -73,9 +73,10 @@ def companions(names: Iterable[str] | None = None) -> dict[str, Companion]:
 
 
 def clean_error(evidence: Evidence) -> Iterator[Finding]:
-    """The scenario succeeded, or raised an error of the package that is the injected point's and says what to do."""
+    """The scenario succeeded, or raised an error of the package that is the injected point's and says what to do; or
+    what a point raised that Python declares, or an error from it."""
     error = evidence.error
-    if error is None:
+    if error is None or _declared(error, evidence):
         return
     name = type(error).__name__
     if not isinstance(error, ShmallocError):
@@ -90,6 +91,15 @@ def clean_error(evidence: Evidence) -> Iterator[Finding]:
             stack=_stack(error),
         )
     yield from _unclean(error, evidence.name)
+
+
+def _declared(error: BaseException, evidence: Evidence) -> bool:
+    chain: BaseException | None = error
+    while chain is not None:
+        if any(chain is one for one in evidence.raised):
+            return True
+        chain = chain.__cause__
+    return False
 
 
 def _unclean(error: ShmallocError, arena: str) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from faultinj import _faultinj
+from faultinj import _faultinj, declared, process
 from faultinj._faultinj import Block
 from faultinj.catalogue import points as catalogue
 from faultinj.guard import Guard, inject
@@ -24,7 +24,6 @@ from faultinj.sweep.context import BEGINNING, ChildKilled, Context
 from faultinj.sweep.evidence import Evidence
 from faultinj.sweep.oracle import Companion, companions, judge, stuck_inside
 from faultinj.sweep.registry import Scenario, find
-from shmalloc import _native
 from shmalloc.errors import ShmallocError
 
 __all__ = ["Bench", "Run", "end_context", "injections", "perform", "prepared", "reached_points", "rerun", "result_name"]
@@ -39,6 +38,8 @@ _KINDS = {
     "kill-pair": "KILL_PAIR",
 }
 _CODES = {point.name: point.error for point in catalogue()}
+_raised: list[BaseException] = []  # what declared points raised in this trial
+declared.observe(lambda point, error: _raised.append(error))
 
 
 class Bench:
@@ -52,12 +53,11 @@ class Bench:
         self.prefix = f"{BEGINNING}{owner or os.getpid()}-"
         self.companions: dict[str, Companion] = companions(oracles)
         self._guard: Guard | None = None
-        self._hooks = block.hooks()
-        _native.hooks_for_new(self._hooks)
+        process.use(block)
 
     def close(self) -> None:
-        """No attachment made from now on is armed."""
-        _native.hooks_for_new(None)
+        """No attachment made from now on is armed, and declared points pass."""
+        process.use(None)
 
     def context(self, seed: int) -> Context:
         """A context of a name that no other has."""
@@ -211,6 +211,7 @@ def perform(trial: Trial, bench: Bench, *, counting: bool = False) -> Outcome:
             if broken:
                 return Outcome(trial=trial, verdict="finding", result=result_name(run.error), findings=broken)
             block.reset()  # what preparing reached does not count
+            _raised.clear()
             if counting:
                 bench.count(trial.points)
             else:
@@ -284,6 +285,7 @@ def _judged(
         uncounted=frozenset(ctx.uncounted),
         errors_by_point=_CODES,
         unraisable=tuple(dropped),
+        raised=tuple(_raised),
         promises=tuple(ctx.promises),
     )
     if evidence.arena is not None:

@@ -1,11 +1,16 @@
 """From the word that names a trial back to the trial. Owns the grammar's reading side; Trial.id is the writing side."""
 
+import re
 from typing import cast
 
 from faultinj.record import Kind, Trial
 from faultinj.sweep.registry import KINDS
 
 __all__ = ["TrialIdError", "parse_trial"]
+
+_N = re.compile(r"[1-9][0-9]{0,17}")
+_OPTIONS = re.compile(r"(?:/points=(?P<points>.+?))?(?:/seed=(?P<seed>[^/]+))?(?:/program=(?P<program>.+))?", re.DOTALL)
+_SEED = re.compile(r"-?[0-9]{1,18}")
 
 
 class TrialIdError(ValueError):
@@ -22,30 +27,29 @@ def parse_trial(text: str) -> Trial:
     """
     scenario, _, rest = text.partition("/")
     kind, _, rest = rest.partition("/")
-    number, _, rest = rest.partition("/")
+    number, slash, rest = rest.partition("/")
     if not scenario or kind not in KINDS:
         raise TrialIdError(
             f"{text!r} names no trial: it begins SCENARIO/KIND/N, such as zone.alloc/transient/3, and KIND is one of "
             f"{', '.join(KINDS)}"
         )
     n, plus, n2 = number.partition("+")
-    if not n.isdigit() or (plus and not n2.isdigit()):
+    if not _N.fullmatch(n) or (plus and not _N.fullmatch(n2)):
         raise TrialIdError(f"{text!r} names no trial: {number!r} is where N or N+N2 stands, numbers from 1")
-    options: dict[str, str] = {}
-    while rest:
-        name, equals, value = rest.partition("=")
-        if name not in ("points", "seed", "program") or not equals:
-            raise TrialIdError(f"{text!r} names no trial: after N come points=GLOB, seed=N, program=PLAN, not {rest!r}")
-        options[name], _, rest = (value, "", "") if name == "program" else value.partition("/")
-    seed = options.get("seed", "0")
-    if not seed.lstrip("-").isdigit():
+    if bool(plus) != kind.endswith("pair"):
+        raise TrialIdError(f"{text!r} names no trial: N+N2 is for pair and kill-pair, and they need it")
+    options = _OPTIONS.fullmatch(slash + rest)
+    if options is None:
+        raise TrialIdError(f"{text!r} names no trial: after N come points=GLOB, seed=N, program=PLAN, not {rest!r}")
+    seed = options["seed"] or "0"
+    if not _SEED.fullmatch(seed):
         raise TrialIdError(f"{text!r} names no trial: seed={seed!r} is no number")
     return Trial(
         scenario=scenario,
         kind=cast(Kind, kind),
         n=int(n),
         n2=int(n2 or 0),
-        points=options.get("points", "*"),
+        points=options["points"] or "*",
         seed=int(seed),
-        program=options.get("program"),
+        program=options["program"],
     )

@@ -149,6 +149,12 @@ cdef class Attachment:
             sm_arena_close(self.a)
             self.a = NULL
             raise MemoryError
+        if self.armed_by is not None and NEWCOMER_MADE is not None:
+            try:
+                NEWCOMER_MADE(self)
+            except BaseException:
+                self.close()
+                raise
         return 0
 
     def close(self):

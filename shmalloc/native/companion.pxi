@@ -56,15 +56,19 @@ def hooks_capsule(Attachment at not None):
 
 
 cdef object NEWCOMERS = None # a capsule of a struct sm_hooks
+cdef object NEWCOMER_MADE = None # what is called with each attachment that was armed with it
 
 
-def hooks_for_new(capsule):
+def hooks_for_new(capsule, made=None):
     """Arm every attachment that this process makes from now on, before it is made: a PyCapsule named
-    "shmalloc._native.hooks" of a struct sm_hooks; None: no more. The attachment keeps the capsule, which keeps the ctx."""
-    global NEWCOMERS
+    "shmalloc._native.hooks" of a struct sm_hooks; None: no more. The attachment keeps the capsule, which keeps the ctx.
+    made: called with each such Attachment as soon as it is there, for a companion that arms it again with what only an
+    attachment has, its CPU; what it raises ends the attachment."""
+    global NEWCOMERS, NEWCOMER_MADE
     if capsule is not None:
         PyCapsule_GetPointer(capsule, SM_HOOKS_CAPSULE)
     NEWCOMERS = capsule
+    NEWCOMER_MADE = made
 
 
 def companion_keep(Attachment at not None, str name not None, companion):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -30,6 +31,19 @@ def test_every_point_has_a_row_and_every_finding_a_card(page: Page, tmp_path: Pa
     expect(page.locator("#found article").first).to_contain_text("3 items are out that nobody holds </script><b>")
     expect(page.locator("#found ol.stack li").first).to_have_text("shmalloc/zone.py:120 alloc")
     expect(page.locator("header")).to_contain_text("nothing was ever injected in stats")
+
+
+@pytest.mark.parametrize("width", [360, 800, 1200, 1400, 1920])
+def test_the_state_of_a_point_is_seen_at_any_width_whatever_its_name(page: Page, tmp_path: Path, width: int) -> None:
+    run = rich_run()
+    long = tuple(msgspec.structs.replace(row, point=f"{row.point}.{'y' * 55}") for row in run.points[:3])
+    page.set_viewport_size({"width": width, "height": 800})
+    show(page, tmp_path, msgspec.structs.replace(run, points=(*run.points, *long)))
+    hidden = page.locator("#points").evaluate("e => e.parentElement.scrollWidth - e.parentElement.clientWidth")
+    assert hidden <= 0
+    ends = page.locator("#points td.state").evaluate_all("all => all.map(e => e.getBoundingClientRect().right)")
+    assert len(ends) == len(run.points) + 3
+    assert max(ends) <= width
 
 
 def test_a_click_on_a_point_shows_its_findings_alone_and_a_second_one_all_again(page: Page, tmp_path: Path) -> None:

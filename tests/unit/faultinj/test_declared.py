@@ -3,11 +3,16 @@
 import asyncio
 import errno
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 import faultinj
 import shmalloc
+from faultinj import PlanError
 from faultinj.declared import Point
 
 CALLED: list[tuple[str, str | None, int]] = []
@@ -112,7 +117,6 @@ def test_filters_see_subject_size_process_and_stack() -> None:
         "return[stack other.py:*]": False,
         "return[!stack *:*inner]": False,
         "return[!stack *:nobody]": True,
-        "return[cpu 0]": False,  # a declared point has no CPU
     }.items():
         with faultinj.inject(f"decl.filtered={term}") as guard:
             if fires:
@@ -121,6 +125,85 @@ def test_filters_see_subject_size_process_and_stack() -> None:
             else:
                 inner()
         assert guard.fired == int(fires), term
+
+
+def test_a_filter_that_can_never_let_anybody_through_is_refused() -> None:
+    faultinj.point("decl.unfiltered")
+    for points, term, says in (
+        ("decl.unfiltered", "return[cpu 0]", "a declared one has none"),
+        ("decl.unfiltered", "off->return[flags M_NOWAIT]", "a declared one has none"),
+        ("zone.alloc", "return[step 3]", "is for crash.step"),
+    ):
+        with pytest.raises(PlanError, match=says):
+            faultinj.set(points, term)
+    assert "zone.alloc" in faultinj.set("*", "nth(1000000):return[cpu 0]")  # those that have one
+    faultinj.clear()
+
+
+def test_a_subject_is_matched_to_its_end_and_may_be_a_name_that_is_no_text() -> None:
+    point = faultinj.point("decl.subject")
+    path = "/" + "d" * 90 + "/a.txt"
+    with faultinj.inject("decl.subject=return[zone *.txt]"), pytest.raises(faultinj.FaultInjected):
+        point(path)
+    with faultinj.inject("decl.subject=return[zone *.txt]"):
+        point(path + "t")
+        point("\udcff")  # os.fsdecode(b"\xff"): the name of a file
+        point("\ud800")
+        with pytest.raises(faultinj.FaultInjected):
+            point("\udcff.txt")
+    with pytest.raises(TypeError, match="has to be a str, and is a int"):
+        point(5)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("program", ["pause", "sleep(60000)", "delay(60000000)"])
+def test_a_signal_s_exception_ends_a_wait(program: str) -> None:
+    point = faultinj.point("decl.waits")
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    began = time.monotonic()
+    try:
+        with faultinj.inject(f"decl.waits={program}") as guard, pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            point()
+        assert time.monotonic() - began < 20
+        assert guard.fired == 1
+        assert guard.block.paused() == ()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+_OUTLIVED = """
+import gc, threading
+import faultinj
+from faultinj import process
+point = faultinj.point("decl.outlived")
+faultinj.set("decl.outlived", "pause")
+first = faultinj.current()
+thread = threading.Thread(target=point)
+thread.start()
+while not first.paused():
+    pass
+process.use(faultinj.Block.anonymous())
+point()  # bound to the second block
+number = first.point("decl.outlived")
+del first
+faultinj.current()
+gc.collect()
+thread.join(1.5)  # it looks into its block every half a second
+assert thread.is_alive()
+print("alive", flush=True)
+import os
+os._exit(0)
+"""
+
+
+def test_a_block_lives_as_long_as_a_thread_waits_in_it() -> None:
+    done = subprocess.run([sys.executable, "-c", _OUTLIVED], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "alive"), done.stderr
 
 
 def test_children_made_by_fork_share_the_counts() -> None:
@@ -138,6 +221,19 @@ def test_children_made_by_fork_share_the_counts() -> None:
         point()
     assert (guard.reached, guard.fired) == (4, 1)
     assert guard.injections[0].pid == pid
+
+
+def test_the_cpu_filter_asks_attachments_that_are_made_later(arena: shmalloc.Arena) -> None:
+    arena.zone("frame", size=64)
+    with faultinj.inject("zone.alloc=return[cpu 0]"), shmalloc.Arena.attach(arena.name) as later:
+        assert later.cpu_id != 0
+        later.zone("frame").alloc(shmalloc.M_NOWAIT).free()
+        faultinj.set("zone.alloc", f"return[cpu {later.cpu_id}]")
+        with pytest.raises(shmalloc.OutOfMemory):
+            later.zone("frame").alloc(shmalloc.M_NOWAIT)
+        arena.zone("frame").alloc(shmalloc.M_NOWAIT).free()
+        faultinj.clear()
+    assert not arena.check().findings
 
 
 def test_the_cpu_filter_asks_the_attachment(arena: shmalloc.Arena) -> None:

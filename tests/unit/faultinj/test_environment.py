@@ -63,6 +63,8 @@ def test_a_file_is_read_before_the_plan_and_gives_a_seed(tmp_path: Path) -> None
         ('[points]\n"a.b" = "off"\n"c.d" = 5\n', ":3: c.d: Expected `str`, got `int`"),
         ('[points]\n\n"a.b" = "nth(:off"\n', ":3: a.b: column 5: expected the N of nth"),
         ("sede = 4\n", ":1: sede: Object contains unknown field `sede`"),
+        ("\nseed = -1\n", ":2: seed: expected a number from 0 to 18446744073709551615"),
+        ('[points]\n"a.b=off; c" = "off"\n', ":2: a.b=off; c: column 1: expected the name of one point"),
         ("seed = \n", "no TOML: Invalid value (at line 1"),
     ],
 )
@@ -79,6 +81,7 @@ def test_what_cannot_be_read_ends_the_program_and_says_which_variable() -> None:
     assert "BadEnvironment: FAULTINJ: column 14" in run(FAULTINJ="env.turn=nth(:return").stderr
     assert "FAULTINJ_FILE=/nowhere: " in run(FAULTINJ_FILE="/nowhere").stderr
     assert "FAULTINJ_SEED=x: expected a whole number" in run(FAULTINJ_SEED="x").stderr
+    assert "FAULTINJ_SEED=-1: expected a whole number from 0 to" in run(FAULTINJ_SEED="-1").stderr
     assert "FAULTINJ_BLOCK=/nowhere: no fault block" in run(FAULTINJ_BLOCK="/nowhere").stderr
 
 

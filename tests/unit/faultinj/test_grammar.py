@@ -9,7 +9,7 @@ from faultinj.program import FILTERS, TRIGGERS, Filter, Modifier, Plan, Program,
 
 numbers = st.integers(1, 1 << 39)
 names = st.from_regex(r"[a-z_][a-z0-9_]{0,6}(\.[a-z_*?]{1,6}){0,2}", fullmatch=True)
-texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=12)
+texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
 modifiers = st.one_of(
     st.builds(Modifier, st.just("percent"), st.integers(0, 1_000_000)),
     st.builds(Modifier, st.sampled_from(("count", *TRIGGERS)), numbers),
@@ -95,7 +95,8 @@ def test_a_program_is_printed_as_it_was_written(text: str) -> None:
 
 
 def test_blanks_and_superfluous_digits_are_left_out() -> None:
-    assert str(parse_program(" 050.50 % 03* return ( 5 )  [ pid 4 ] -> off ")) == "50.5%3*return(5)[pid 4]->off"
+    assert str(parse_program(" 050.50 % 03* return ( 05 )  [ pid 4 ] -> off ")) == "50.5%3*return(5)[pid 4]->off"
+    assert str(parse_program(".5%return->100.00000%off")) == "0.5%return->100%off"
     assert str(parse_plan("a=off ;\n b.*=kill;")) == "a=off; b.*=kill"
 
 
@@ -107,7 +108,16 @@ def test_blanks_and_superfluous_digits_are_left_out() -> None:
         ("5return", 1, "expected '%' or '*' after this number"),
         ("101%return", 1, "from 0 to 100"),
         ("0.00001%return", 1, "4 digits after the point"),
+        (f"{'9' * 400}%return", 1, "from 0 to 100"),
         ("0*return", 1, "a count from 1"),
+        (f"{'9' * 5000}*return", 1, "a count from 1 to 1099511627775"),
+        (f"nth({'9' * 5000}):return", 5, "a whole number from 1 to 1099511627775"),
+        ("nth(\u0663):return", 5, "a whole number from 1"),  # a digit, but none of ASCII
+        ("return(99999999999)", 8, "expected a code from -2147483647 to 2147483647"),
+        (f"return({'9' * 5000})", 8, "expected a code from"),
+        ('print("a\0b")', 9, "that UTF-8 and C can hold"),
+        ('print("\udcff")', 8, "that UTF-8 and C can hold"),
+        ("arm(" + "a" * 64 + "=off)", 5, "at most 63 bytes"),
         ("2*times(3):return", 3, "times(N): is the same as N*"),
         ("nth(x):return", 5, "the N of nth, a whole number from 1"),
         ("nth(0):return", 5, "a whole number from 1"),
@@ -130,9 +140,34 @@ def test_an_error_says_where_and_what_was_expected(text: str, column: int, words
         parse_program(text)
     assert (caught.value.column, caught.value.text) == (column, text)
     assert words in caught.value.reason
-    shown, mark = str(caught.value).splitlines()[1:3]
-    assert shown == f"  {text}"
-    assert mark.index("^") == 2 + column - 1
+    shown, mark = str(caught.value).split("\n")[1:3]
+    if len(text) <= 160 and text.isprintable():
+        assert shown == f"  {text}"
+        assert mark.index("^") == 2 + column - 1
+    assert mark.strip() == "^"
+    assert max(len(shown), len(mark)) < 180
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" * 1_000_000, " " * 1_000_000 + "=", "a=" + "arm(a=" * 100_000, "a=off" + "->off" * 100_000, "-" * 1_000_000],
+)
+def test_an_error_in_a_megabyte_shows_the_place_alone(text: str) -> None:
+    with pytest.raises(GrammarError) as caught:
+        parse_plan(text)
+    assert len(str(caught.value)) < 700
+    shown, mark = str(caught.value).split("\n")[1:3]
+    place = caught.value.column - 1
+    assert shown[mark.index("^") :].startswith(text[place : place + 10])
+
+
+def test_the_mark_is_under_its_character_where_others_are_wide_or_do_not_print() -> None:
+    with pytest.raises(GrammarError) as caught:
+        parse_program('print("\u65e5\u672c\u8a9e e\u0301 \x1b[31m")\r\n retrun')
+    shown, mark = str(caught.value).split("\n")[1:3]
+    assert "\x1b" not in shown
+    before = shown[: shown.index("retrun")]
+    assert mark.index("^") == len(before) + 3 - 1  # three that are two cells wide, one that has none
 
 
 def test_an_error_in_a_plan_counts_its_column_from_the_plan_s_beginning() -> None:

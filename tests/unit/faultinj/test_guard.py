@@ -7,7 +7,7 @@ import pytest
 
 import faultinj
 import shmalloc
-from faultinj import Block, GrammarError, PlanError, UnknownPoint
+from faultinj import Block, CoreError, GrammarError, PlanError, UnknownPoint
 from faultinj.guard import Guard
 
 
@@ -92,6 +92,36 @@ def test_what_cannot_be_set_sets_nothing(arena: shmalloc.Arena) -> None:
     with pytest.raises(UnknownPoint):
         faultinj.clear("nobody.*")
     assert faultinj.settings() == {}
+
+
+def test_what_has_no_room_sets_nothing_and_leaves_the_seed() -> None:
+    block = faultinj.Block.anonymous()
+    for i in range(140):
+        block.point(f"guard.many.p{i}")
+    block.seed = 3
+    with pytest.raises(CoreError, match="this needs 140 places for programs, and the block has 128 left") as caught:
+        Guard.__enter__(faultinj.inject("guard.many.*=return", where=block, seed=4))
+    assert caught.value.code == "SM_TABLE_FULL"
+    assert faultinj.settings(where=block) == {}
+    assert (block.seed, block.slots_free) == (3, 128)
+    for seed in (-1, 1 << 64):
+        with pytest.raises(ValueError, match=f"seed={seed}: expected a whole number from 0 to 18446744073709551615"):
+            faultinj.inject("guard.many.p1=return", seed=seed)
+    with pytest.raises(CoreError, match=r"room for 256 points.*say which by its subject"):
+        for i in range(256):
+            block.point(f"guard.more.p{i}")
+
+
+def test_a_forked_child_that_leaves_the_block_ends_nothing() -> None:
+    point = faultinj.point("guard.forked")
+    with faultinj.inject("guard.forked=return") as guard:
+        pid = os.fork()
+        if pid == 0:
+            guard.__exit__(None, None, None)
+            os._exit(0 if guard.fired == 0 else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert outcomes(point, 1) == ["FaultInjected"]
+    assert outcomes(point, 1) == ["ok"]
 
 
 def test_set_stays_until_clear_and_a_glob_stands_for_all_that_match() -> None:

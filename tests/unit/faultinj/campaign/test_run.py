@@ -9,10 +9,10 @@ import pytest
 
 from faultinj.campaign.engines import EngineUnknown, open_engine, parse_engine
 from faultinj.campaign.run import ChunkFails, Progress, run_campaign
-from faultinj.campaign.state import StoreBusy
+from faultinj.campaign.state import StoreBusy, StoreFails
 from faultinj.campaign.store import Store, load_result
 from unit.faultinj.campaign import standin
-from unit.faultinj.campaign.conftest import STANDIN, begun, planned
+from unit.faultinj.campaign.conftest import STANDIN, WHOLE, begun, planned
 
 EXPECTED = {
     f"{scenario}/{kind}/{n}"
@@ -150,10 +150,27 @@ def test_one_campaign_is_run_by_one_process_at_a_time(tmp_path: Path) -> None:
         assert os.read(gate, 1) == b"!"
         with pytest.raises(StoreBusy, match=f"process {child} runs"):
             run_campaign(store, driver=STANDIN)
+        with pytest.raises(StoreBusy, match=f"process {child} runs"):  # nor are its limits changed meanwhile
+            store.resume(*planned(WHOLE.replace("[[sweep]]", "[[sweep]]\nn = 1")))
+        assert {cell.most for cell in store.cells()} == {None}
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     assert run_campaign(store, driver=STANDIN).how == "done"
+
+
+def test_a_full_disk_ends_a_run_with_whole_chunks_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    store = begun(tmp_path / "x.db")
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count = {pages + 3}")
+    with pytest.raises(StoreFails, match=r"x\.db cannot be written: database or disk is full; what it holds is whole"):
+        run_campaign(store, driver=STANDIN)
+    kept = len(ids(store))
+    assert 0 < kept < len(EXPECTED)
+    store._db.execute("PRAGMA max_page_count = 100000")
+    ended = run_campaign(store, driver=STANDIN)
+    assert (ended.how, ended.trials) == ("done", len(EXPECTED) - kept)
+    assert sorted(ids(store)) == sorted(EXPECTED)
 
 
 def test_the_result_sums_up_what_was_run(new_store: Callable[..., Store]) -> None:

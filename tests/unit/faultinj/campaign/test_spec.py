@@ -90,6 +90,8 @@ SWEEP = '[[sweep]]\nscenarios = ["*"]\n'
         (HEAD + SWEEP + '[[suppress]]\nreason = "x"\n', "f.toml:5: suppress[0]: the rule would suppress every finding"),
         (HEAD + SWEEP + '[[suppress]]\nreason = "x"\nline = 3\n', "f.toml:7: suppress[0].line: unknown"),
         (HEAD + SWEEP + "seeds = [0, 1, -1]\n", "f.toml:5: sweep[0].seeds[2]: expected int >= 0"),
+        (HEAD + SWEEP + f"seeds = [{'9' * 30}]\n", "f.toml:5: sweep[0].seeds[0]: "),
+        (HEAD + SWEEP + f"n = {'9' * 30}\n", "f.toml:5: sweep[0].n: "),
         (HEAD + "chunk = \n" + SWEEP, "f.toml:3: this is no TOML: "),
         (HEAD + SWEEP + "[limits\n", "f.toml:5: this is no TOML: "),
     ],
