@@ -187,13 +187,20 @@ def test_the_sweep_finds_the_file_that_a_failed_write_leaves(tmp_path: Path) -> 
     assert [cell["exhausted"] for cell in found["cells"]] == [True]
     assert {one["kind"] for one in found["findings"]} == {"leak"}
     assert {o["injected"][0]["point"] for o in found["outcomes"]} == {"file.write", "os.fsync", "os.replace"}
-    again = found["findings"][0]["stack"][-1].removeprefix("again: faultinj run ")
-    assert "report.tmp is left" in (replayed := run(*shlex.split(again))).stderr
-    assert replayed.returncode == 1
     shown = subprocess.run(
-        [sys.executable, "-m", "faultinj.cli", "report", str(report)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "faultinj.cli", "report", str(report)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"COLUMNS": "400"},
     )
     assert (shown.returncode, "report.tmp is left" in shown.stdout) == (1, True)
+    printed = next(line for line in shown.stdout.splitlines() if "faultinj run --trial" in line)
+    assert f"cd {os.getcwd()} && faultinj run" in printed  # it was swept there, and is looked at elsewhere
+    words = shlex.split(printed.partition("faultinj run ")[2])
+    replayed = run(*words)
+    assert (replayed.returncode, "report.tmp is left" in replayed.stderr) == (1, True)
 
 
 def test_the_repaired_program_is_clean(tmp_path: Path) -> None:

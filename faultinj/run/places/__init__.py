@@ -3,9 +3,11 @@
 Owns the list, and the declaring of its points. Must not put anything in its place: that is ``wrap``.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 from faultinj.declared import enter
+from faultinj.plan import matching
 from faultinj.run.places.files import FILES
 from faultinj.run.places.interpreter import INTERPRETER
 from faultinj.run.places.paths import PATHS
@@ -13,9 +15,19 @@ from faultinj.run.places.place import Place, SystemPoint
 from faultinj.run.places.processes import PROCESSES
 from faultinj.run.places.sockets import SOCKETS
 
-__all__ = ["PLACES", "Place", "SystemPoint", "declare_places"]
+__all__ = ["PLACES", "Place", "SystemPoint", "chosen", "declare_places"]
 
 PLACES: tuple[Place, ...] = (*FILES, *PATHS, *PROCESSES, *SOCKETS, *INTERPRETER)
+
+
+_ALONE = frozenset(place.name for place in PLACES if place.alone)
+
+
+def chosen(glob: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the names that a glob means in a sweep: all that match, but "*" leaves out what is reached thousands of
+    times."""
+    found = matching(glob, names)
+    return tuple(name for name in found if name not in _ALONE) if glob == "*" else found
 
 
 def declare_places() -> dict[str, SystemPoint]:
