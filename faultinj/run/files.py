@@ -7,7 +7,6 @@ Source: the documentation of io.open.
 
 from __future__ import annotations
 
-import _io
 import builtins
 import io
 import os
@@ -57,9 +56,8 @@ def put_in_place(points: Mapping[str, SystemPoint], interception: Interception) 
             raise
 
     standing = Standing(genuine, open, "io")
-    for module in (builtins, io, _io):
-        if getattr(module, "open") is genuine:  # noqa: B009 - of three modules
-            interception.replace(module, "open", standing)
+    for module in (builtins, io):  # _io.open is how the interpreter reads modules
+        interception.replace(module, "open", standing)
 
 
 def _raw_class(points: Mapping[str, SystemPoint]) -> type[io.FileIO]:

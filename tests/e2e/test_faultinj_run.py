@@ -186,7 +186,13 @@ def test_the_sweep_finds_the_file_that_a_failed_write_leaves(tmp_path: Path) -> 
     found = json.loads(report.read_text())
     assert [cell["exhausted"] for cell in found["cells"]] == [True]
     assert {one["kind"] for one in found["findings"]} == {"leak"}
-    assert {o["injected"][0]["point"] for o in found["outcomes"]} == {"file.write", "os.fsync", "os.replace"}
+    places = {o["injected"][0]["point"] for o in found["outcomes"]}
+    assert places == {
+        "file.write",
+        "file.close",
+        "os.fsync",
+        "os.replace",
+    }
     shown = subprocess.run(
         [sys.executable, "-m", "faultinj.cli", "report", str(report)],
         capture_output=True,

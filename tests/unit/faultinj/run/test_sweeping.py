@@ -42,7 +42,7 @@ def test_a_sweep_stops_after_the_run_that_injected_nothing(tmp_path: Path) -> No
     assert [len(o.injected) for o in told] == [1, 1, 0, 2, 1, 0]
     assert [(c.trials, c.injected, c.exhausted) for c in result.cells] == [(3, 2, True), (3, 2, True)]
     assert (result.trials, result.injected, result.findings, result.empty) == (6, 4, (), ())
-    assert [(p.point, p.error, p.success) for p in result.points] == [("os.open", "OSError", 4)]
+    assert [(p.point, p.error, p.success) for p in result.points] == [("os.open", "OSError EMFILE", 4)]
 
 
 def test_a_limit_is_told_from_an_end(tmp_path: Path) -> None:
