@@ -3,7 +3,7 @@
 # no lock and calls no Python; a thread that is inside it already, or that is spared, passes.
 # What counts is what the program asks for: while one of its frames is on top, and no exception is being raised. The
 # interpreter itself (without a frame), its loading of modules (importlib), the injector and, once an allocation was
-# refused, whatever else is asked for at the same instruction pass: CPython 3.11 turns in circles for ever when it cannot
+# refused, whatever is asked for on the way to the handler pass: CPython 3.11 turns in circles for ever when it cannot
 # enter a handler for want of an int, and ends itself (Py_FatalError) where it cannot make the exception that it raises.
 # In a test, frames of the test runner do not count either, nor do other threads.
 # It waits for the main program: of the audit events the first `exec` after a `cpython.run_*`, which is past the reading
@@ -23,8 +23,11 @@ cdef extern from *:
     static _Thread_local int fi_memory_inside;
     static _Thread_local uint64_t fi_memory_mine; /* the run of allocations that this thread takes part in */
     static uint64_t fi_memory_whose; /* 0: every thread counts; else those that have this number */
-    static _Thread_local void *fi_refused_frame; /* where an allocation was refused: compared, never followed */
-    static _Thread_local int fi_refused_at;
+    enum { FI_MOST_UNWOUND = 128 };
+    /* Where an allocation was refused, and its callers: while the top frame is one of them and has not gone on, the
+     * exception is on its way. The frames are compared, never followed. */
+    static _Thread_local struct { void *u_frame; int u_at; } fi_unwound[FI_MOST_UNWOUND];
+    static _Thread_local int fi_unwound_count;
     enum { FI_MOST_PREFIXES = 8, FI_PREFIX_BYTES = 512 };
     struct fi_prefixes { char p_text[FI_MOST_PREFIXES][FI_PREFIX_BYTES]; int p_count; };
     static struct fi_prefixes fi_passing, fi_looked_through, fi_looked_at; /* see frames_count() */
@@ -58,10 +61,11 @@ cdef extern from *:
         }
         int was = PyGC_Disable(), counts = 0, decided = 0;
         PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
-        if (frame != NULL && frame == fi_refused_frame && PyFrame_GetLasti(frame) == fi_refused_at) {
-            decided = 1;
-        } else if (frame != NULL) {
-            fi_refused_frame = NULL;
+        for (int i = 0; i < fi_unwound_count && frame != NULL && !decided; i++) {
+            decided = frame == fi_unwound[i].u_frame && PyFrame_GetLasti(frame) == fi_unwound[i].u_at;
+        }
+        if (frame != NULL && !decided) {
+            fi_unwound_count = 0;
         }
         for (int top = 1; frame != NULL && !decided; top = 0) {
             counts = fi_frame_counts(frame, top, &decided);
@@ -80,9 +84,16 @@ cdef extern from *:
     static void fi_refuses_here(void) {
         int was = PyGC_Disable();
         PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
-        fi_refused_frame = frame;
-        fi_refused_at = frame != NULL ? PyFrame_GetLasti(frame) : 0;
-        Py_XDECREF(frame);
+        fi_unwound_count = 0;
+        while (frame != NULL) {
+            if (fi_unwound_count < FI_MOST_UNWOUND) {
+                fi_unwound[fi_unwound_count].u_frame = frame;
+                fi_unwound[fi_unwound_count++].u_at = PyFrame_GetLasti(frame);
+            }
+            PyFrameObject *back = PyFrame_GetBack(frame);
+            Py_DECREF(frame);
+            frame = back;
+        }
         if (was) {
             PyGC_Enable();
         }

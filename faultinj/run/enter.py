@@ -9,6 +9,7 @@ import atexit
 import json
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,8 +52,23 @@ def enter() -> bool:
     del pkgutil, runpy
     _faultinj.frames_count(passing=_PASSING)
     _faultinj.fail_memory(block.point("memory.alloc"), at_program=True)
+    _spare_shutdown()
     atexit.register(_faultinj.fail_memory, None)
     return True
+
+
+def _spare_shutdown() -> None:
+    """The interpreter's waiting for threads is Python too, but none of the program's: it reaches no memory.alloc, while
+    the threads that it waits for do."""
+    from faultinj import _faultinj
+
+    genuine = threading._shutdown  # type: ignore[attr-defined]
+
+    def shutdown() -> None:
+        _faultinj.spare_memory(True)
+        genuine()
+
+    threading._shutdown = shutdown  # type: ignore[attr-defined]
 
 
 def _stand(text: str) -> None:

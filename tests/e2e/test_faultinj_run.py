@@ -244,3 +244,93 @@ def test_a_sweep_that_injected_nothing_fails(tmp_path: Path) -> None:
     done = run("--sweep", "--points", "os.fsync", "--kinds", "transient", "--", script(tmp_path, "print()\n"))
     assert done.returncode == 1
     assert "nothing was ever injected" in done.stderr
+
+
+def crashes(folder: Path, program: str, *more: object) -> subprocess.CompletedProcess[str]:
+    """A sweep of deaths of an example that counts in a file, each in a fresh copy of a directory."""
+    start = folder / "start"
+    start.mkdir()
+    (start / "count.txt").write_text("41\n")
+    app = EXAMPLES / program
+    options = ("--sweep", "--kinds", "kill", "--scratch", start, "--check", f"python {app} --check")
+    done = run(*options, *more, "--", "python", app)
+    assert (start / "count.txt").read_text() == "41\n"  # it was the copies that died
+    return done
+
+
+def test_a_sweep_of_deaths_finds_the_count_that_is_lost_and_the_printed_command_finds_it_again(tmp_path: Path) -> None:
+    report = tmp_path / "found.json"
+    done = crashes(tmp_path, "counter.py", "--json", report)
+    assert done.returncode == 1
+    found = json.loads(report.read_text())
+    assert {one["kind"] for one in found["findings"]} == {"check", "rerun failed"}
+    places = {outcome["injected"][0]["point"] for outcome in found["outcomes"]}
+    assert "file.write" in places  # the file is there, and empty
+    assert [cell["exhausted"] for cell in found["cells"]] == [True]
+    assert "the count is lost" in done.stderr
+    command = found["outcomes"][0]["again"]
+    assert command.startswith("faultinj run --trial kill/")
+    again = run(*shlex.split(command)[2:])
+    assert (again.returncode, "the count is lost" in again.stderr) == (1, True)
+
+
+def test_the_repaired_count_survives_every_death(tmp_path: Path) -> None:
+    done = crashes(tmp_path, "counted.py")
+    assert done.returncode == 0, done.stderr
+    assert "0 findings" in done.stderr
+    assert row(done.stderr, "os.replace")[1] == 1
+
+
+ABORTS = """
+import ctypes
+try:
+    bytearray(10_000_000)
+except MemoryError:
+    ctypes.pythonapi.Py_FatalError(b"no memory to go on with")
+"""
+
+
+def test_an_abort_of_the_interpreter_for_want_of_memory_is_told_and_is_no_finding(tmp_path: Path) -> None:
+    app = script(tmp_path, ABORTS)
+    options = ("--sweep", "--kinds", "transient", "--points", "memory.alloc=nth:return[size>=5000000]")
+    done = run(*options, "--", "python", app)
+    assert done.returncode == 0, done.stderr
+    assert "1 runs: the interpreter aborted itself" in done.stderr
+    assert "0 findings" in done.stderr
+
+
+KEEPS_ASKING = """
+import sys
+class Own(Exception):
+    def __init__(self, **what):
+        super().__init__("%s" % what)
+def deep(n):
+    try:
+        if n == 0:
+            raise Own(a=1)
+        deep(n - 1)
+    except Own as error:
+        raise Own(b=n) from error
+def work():
+    for _ in range(2):
+        try:
+            deep(4)
+        except Own:
+            pass
+        with open(__file__) as given:
+            given.read()
+    return [dict(a=i) for i in range(10)]
+try:
+    work()
+except MemoryError:
+    pass
+"""
+
+
+def test_memory_that_stays_away_ends_the_program_and_hangs_or_aborts_no_interpreter(tmp_path: Path) -> None:
+    app, report = script(tmp_path, KEEPS_ASKING), tmp_path / "found.json"
+    options = ("--sweep", "--kinds", "persistent", "--points", "memory.alloc", "--limit", "60", "--timeout", "20")
+    done = run(*options, "--ok", "1", "--json", report, "--", "python", app)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(report.read_text())
+    assert (told["findings"], told["injected"]) == ([], 60)
