@@ -106,7 +106,7 @@ class ProgramSweep:
         """The points that the program comes by: others are not its own to reach."""
         errors = {place.name: SystemPoint(place).record.error for place in PLACES}
         errors |= {point.name: point.error for point in declared.all_points() if point.name not in errors}
-        swept = trials.selected(self.points, trials.names)
+        swept = {name for kind in self.kinds for name in trials.selected(self.points, kind, trials.names)}
         sums: dict[str, Counter[str]] = {name: Counter() for name in trials.reached if name in swept}
         for outcome in self._outcomes:
             for name in dict.fromkeys(one.point for one in outcome.injected):

@@ -23,7 +23,7 @@ from faultinj.program import Setting
 from faultinj.record import Outcome, Trial
 from faultinj.run.execution import Ended, execute
 from faultinj.run.oracle import ABORTED, Ending, aborted_by_interpreter, findings_of
-from faultinj.run.places import chosen
+from faultinj.run.places import chosen, deadly
 from faultinj.run.stage import Stage, staged
 from faultinj.run.tree import Tree, tree
 from faultinj.series import nth_program, points_of, series_of
@@ -139,9 +139,10 @@ class Trials:
         found = series_of(wishes, self.names, chosen)
         return [tuple(dict.fromkeys(points_of(one) for series in found for one in series))] if kind == "kill" else found
 
-    def selected(self, points: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-        """The names that points of one series mean."""
-        return tuple(dict.fromkeys(name for one in points for name in chosen(points_of(one), names)))
+    def selected(self, points: Sequence[str], kind: Swept, names: Sequence[str]) -> tuple[str, ...]:
+        """The names that points mean for a kind."""
+        meant = deadly if kind == "kill" else chosen
+        return tuple(dict.fromkeys(name for one in points for name in meant(points_of(one), names)))
 
     def _arm(self, shared: Tree, points: Sequence[str], kind: Swept, n: int) -> None:
         for name in self.reached:
@@ -151,7 +152,7 @@ class Trials:
             process.apply((Setting(points_of(points[0]), program),), shared.block)
             return
         names = shared.block.names()
-        shared.block.sweep(_NUMBER[kind], n, 0, [names.index(name) for name in self.selected(points, names)])
+        shared.block.sweep(_NUMBER[kind], n, 0, [names.index(name) for name in self.selected(points, kind, names)])
 
     def _staged(self) -> AbstractContextManager[Stage]:
         return staged(self.settings.scratch, self.settings.watch)

@@ -22,10 +22,10 @@ PATHS = (
     Place("os.mkdir", ("os:mkdir",), errno.ENOSPC, "no directory can be made",
           (errno.EACCES, errno.EEXIST, errno.EDQUOT, errno.EROFS, *_PATH), ("path",)),
     Place("os.rmdir", ("os:rmdir",), errno.ENOTEMPTY, "a directory stays", (errno.EACCES, *_CHANGED), ("path",)),
-    Place("os.stat", ("os:stat", "os:lstat"), errno.EACCES, "a file cannot be looked at", _PATH, ("path",)),
+    Place("os.stat", ("os:stat", "os:lstat"), errno.EACCES, "a file cannot be looked at", _PATH, ("path",), looks=True),
     Place("os.chmod", ("os:chmod", "os:fchmod"), errno.EPERM, "a file keeps its mode",
           (errno.EROFS, errno.ENOENT, errno.EIO),
           ("path",)),
     Place("os.listdir", ("os:listdir", "os:scandir"), errno.EACCES, "a directory cannot be read",
-          (errno.EMFILE, errno.ENFILE, *_PATH), ("path",)),
+          (errno.EMFILE, errno.ENFILE, *_PATH), ("path",), looks=True),
 )  # fmt: skip

@@ -55,7 +55,7 @@ class Place:
     argument a filter [zone GLOB] sees where there are no paths; moves: which argument is the data, or the number of
     bytes: return(N) has the call move at most N, but no less than `least`; after: the call is made all the same, and
     then its error reported; spared: whether a call with these arguments cannot fail so; alone: swept only when it is
-    named.
+    named; looks: nothing outside of the process is changed, so that a death before it is none of its own.
     """
 
     name: str
@@ -70,6 +70,7 @@ class Place:
     after: bool = False
     spared: Callable[[tuple[Any, ...], dict[str, Any]], bool] | None = None
     alone: bool = False
+    looks: bool = False
 
 
 class SystemPoint(Point):

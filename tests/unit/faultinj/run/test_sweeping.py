@@ -150,3 +150,15 @@ def test_files_that_deaths_leave_one_after_the_other_are_a_leak(tmp_path: Path) 
     outcome = sweep.trial("kill", 1)
     assert [one.kind for one in outcome.findings] == ["leak"]
     assert "is left, which a clean run does not leave" in outcome.findings[0].detail
+
+
+def test_deaths_before_calls_that_only_look_are_tried_when_they_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    text = "import os\nos.stat('.')\nos.listdir('.')\nos.mkdir('made') if not os.path.isdir('made') else None\n"
+    told = []
+    for points in ((), ("os.stat", "os.mkdir")):
+        sweep = sweep_of(tmp_path, text, *(points or ("*",)), scratch=tmp_path / "empty")
+        sweep.kinds, sweep.told = ("kill",), told.append
+        sweep.run()
+    where = [o.injected[0].point if o.injected else None for o in told]
+    assert where == ["os.mkdir", None, "os.stat", "os.stat", "os.mkdir", None]
