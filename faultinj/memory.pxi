@@ -98,12 +98,19 @@ cdef extern from *:
             PyGC_Enable();
         }
     }
+    /* Whether a sweep or a program asks for the point: else looking at frames would slow everybody down for nothing. */
+    static int fi_memory_wanted(const struct fi_block *b, uint32_t point) {
+        const struct fi_header *h = b->b_header;
+        return (sm_load_rlx(&h->w_kind) != FI_OFF && sm_load_rlx(&h->w_selected[point / 64]) >> (point % 64) & 1) ||
+               (sm_load_rlx(&b->b_points[point].p_live) & FI_LOW) != 0;
+    }
     static int fi_memory_fails(size_t bytes) {
         struct fi_request q = {.q_bytes = bytes};
         struct fi_verdict v;
         int fails = 0;
         if (fi_memory_block == NULL || fi_memory_stage != FI_BEGUN || fi_memory_inside ||
-            (fi_memory_whose != 0 && fi_memory_whose != fi_memory_mine)) {
+            (fi_memory_whose != 0 && fi_memory_whose != fi_memory_mine) ||
+            !fi_memory_wanted(fi_memory_block, fi_memory_point)) {
             return 0;
         }
         fi_memory_inside++;

@@ -26,7 +26,8 @@ def _told(outcome: Outcome) -> str:
 def test_a_sample_of_scenarios_survives_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(f" FAULTINJ_SEED={SEED}", end="")
-    drawn = random.Random(SEED).sample(names(), CHOSEN)
+    shipped = [name for name in names() if not name.startswith("planted.")]  # another test of this process loaded those
+    drawn = random.Random(SEED).sample(shipped, CHOSEN)
     with Nursery() as nursery:
         for name in drawn:
             for kind in ("transient", "kill"):
