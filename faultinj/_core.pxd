@@ -26,7 +26,7 @@ cdef extern from "faultinj/core/faultinj.h" nogil:
         FI_A_RETURN, FI_A_RAISE, FI_A_CALLBACK
     uint32_t FI_NONE
     ctypedef enum fi_sweep "enum fi_sweep":
-        FI_OFF, FI_COUNT, FI_TRANSIENT, FI_PERSISTENT, FI_KILL, FI_PAIR, FI_KILL_PAIR, FI_SWEEPS
+        FI_OFF, FI_COUNT, FI_TRANSIENT, FI_PERSISTENT, FI_KILL, FI_PAIR, FI_KILL_PAIR, FI_DIE, FI_SWEEPS
     cdef struct fi_header:
         int64_t h_created_ns
         uint64_t h_seed, h_lost, h_log_next, w_n, w_n2, w_reached, w_injected, w_crashes, w_second

@@ -17,6 +17,7 @@ PERSISTENT: int
 KILL: int
 PAIR: int
 KILL_PAIR: int
+DIE: int
 
 class CoreError(Exception):
     code: str
@@ -73,7 +74,10 @@ class Block:
 
 def use(block: Block | None) -> None: ...
 def in_use() -> Block | None: ...
-def fail_memory(point: int | None, at_program: bool = False) -> None: ...
+def fail_memory(point: int | None, at_program: bool = False, thread_alone: bool = False) -> None: ...
+def frames_count(
+    passing: Iterable[str] = (), looked_through: Iterable[str] = (), looked_at: Iterable[str] = ()
+) -> None: ...
 def spare_memory(wanted: bool) -> None: ...
 
 class Probe:

@@ -47,7 +47,7 @@ cdef enum:
     PAGE = 65536 # a multiple of every page size
 
 OFF, COUNT, TRANSIENT, PERSISTENT = <int>FI_OFF, <int>FI_COUNT, <int>FI_TRANSIENT, <int>FI_PERSISTENT
-KILL, PAIR, KILL_PAIR = <int>FI_KILL, <int>FI_PAIR, <int>FI_KILL_PAIR
+KILL, PAIR, KILL_PAIR, DIE = <int>FI_KILL, <int>FI_PAIR, <int>FI_KILL_PAIR, <int>FI_DIE
 ACTIONS = tuple([(<bytes>fi_action_name(i)).decode() for i in range(FI_ACTION_COUNT)])
 CORE_POINTS = <int>FI_CORE_POINTS
 PROGRAM_BYTES = <int>sizeof(fi_program) # of a compiled program: as many take one of the block's places
@@ -462,7 +462,8 @@ cdef class Block:
     # ---- sweep
 
     def sweep(self, int kind, uint64_t n=0, uint64_t n2=0, selected=None):
-        """Begin a trial: OFF, COUNT, TRANSIENT, PERSISTENT, KILL, PAIR or KILL_PAIR. Counters start at zero; points that
+        """Begin a trial: OFF, COUNT, TRANSIENT, PERSISTENT, KILL, PAIR, KILL_PAIR or DIE (the n-th selected
+        point kills who reaches it). Counters start at zero; points that
         are not selected (None: all are) neither count nor fail. n and n2 count from 1.
 
         Raises: CoreError SM_INVALID: an n that the kind needs is 0.

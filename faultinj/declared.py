@@ -22,7 +22,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from faultinj import _faultinj
 from faultinj.catalogue import FaultPoint, points
@@ -101,7 +101,8 @@ class Point(_faultinj.Probe):
                 observer(self, error)
             raise
 
-    def _report(self, code: int, number: int, subject: str | None) -> NoReturn:
+    def _report(self, code: int, number: int, subject: str | None) -> None:
+        """Raise what a return asks for."""
         if code == 1:
             raise failure(_native.errors()[number][0], {"subject": "fault", "name": self.name})
         if code:

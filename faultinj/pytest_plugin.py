@@ -25,14 +25,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--faults-kinds", metavar="LIST", help="kinds of faults, with commas: transient, persistent")
     parser.addini("faults_kinds", "kinds of faults of every sweep, with commas", default="transient,persistent")
     parser.addini("faults_limit", "the most runs of one kind: a sweep that does not end is a failure", default="500")
+    parser.addini("faults_limit_s", "seconds that one run may take under its fault: then it is a failure", default="60")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """The marker."""
     config.addinivalue_line(
         "markers",
-        "faults(*points, kinds=None, raises=None, limit=None, setup=False): run the test with its n-th fault, for "
-        "n = 1, 2, ... until a run injected nothing; points are names or globs, or POINT=nth:ACTION",
+        "faults(*points, kinds=None, raises=None, limit=None, limit_s=None, setup=False): run the test with its n-th "
+        "fault, for n = 1, 2, ... until a run injected nothing; points are names or globs, or POINT=nth:ACTION",
     )
 
 
@@ -57,9 +58,9 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
         return (yield)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """The fault is armed while the test itself runs."""
+    """The fault is armed while the test itself runs, inside of what all others do around it."""
     round_ = item.stash.get(ROUND, None)
     if round_ is None:
         return (yield)
@@ -83,11 +84,11 @@ def faults() -> Iterator[Callable[..., Guard]]:
 
     Parameters of the call: as faultinj.inject. After the test nothing of it is armed.
     """
-    from faultinj.guard import inject
     from faultinj.testing.arming import lent
+    from faultinj.testing.held import held
 
     with lent():
-        yield inject
+        yield held
 
 
 ROUND: pytest.StashKey[Any] = pytest.StashKey()

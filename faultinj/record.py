@@ -68,7 +68,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a trial came to. ``result``: "success", "killed", or the name of the error that the scenario ended with;
     ``reached``: how often each point was reached; ``seconds``: wall time; ``stack``: where the scenario was when its
-    error was raised."""
+    error was raised; ``again``: the command that runs the trial again, "": ``faultinj replay`` with its ID;
+    ``directory``: where that is to be typed."""
 
     trial: Trial
     verdict: Verdict
@@ -78,6 +79,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     reached: dict[str, int] = {}
     seconds: float = 0.0
     stack: tuple[str, ...] = ()
+    again: str = ""
+    directory: str = ""
 
 
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):

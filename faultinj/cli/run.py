@@ -50,9 +50,17 @@ def run(
         str | None, typer.Option("--trial", metavar="KIND/N", help="One run of a sweep again.", show_default=False)
     ] = None,
     points: Annotated[
-        str, typer.Option("--points", metavar="GLOB", help="Sweep these; * is all but memory.alloc.")
-    ] = "*",
-    kinds: Annotated[str, typer.Option("--kinds", metavar="LIST", help="Sweep so.")] = "transient,persistent",
+        list[str] | None,
+        typer.Option(
+            "--points",
+            metavar="GLOB",
+            help="Sweep these, or GLOB=nth:ACTION; * is all but memory.alloc.",
+            show_default="*",
+        ),
+    ] = None,
+    kinds: Annotated[
+        str, typer.Option("--kinds", metavar="LIST", help="Sweep so: transient, persistent, kill.")
+    ] = "transient,persistent",
     ok: Annotated[
         str, typer.Option("--ok", metavar="STATUS,...", help="Statuses that are fine besides 0.", show_default=False)
     ] = "",
@@ -63,6 +71,16 @@ def run(
     watch: Annotated[
         list[Path] | None,
         typer.Option("--watch", metavar="DIR", help="Nothing may be left here by a fault.", show_default=False),
+    ] = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(
+            "--scratch", metavar="DIR", help="Each run of a sweep is in a fresh copy of DIR.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[
+        str | None,
+        typer.Option("--check", metavar="COMMAND", help="It must succeed after each run, there.", show_default=False),
     ] = None,
 ) -> None:
     """Run `-- python app.py ARGS...`, `-- app.py ARGS...` or `-m MODULE ARGS...` under faults, in all its Python
@@ -82,7 +100,19 @@ def run(
     if sweep or trial is not None:
         if faults:
             usage("-e says which faults happen, and a sweep tries all: one of both")
-        wanted = Wanted(command, trial, points, kinds, ok, limit, timeout, tuple(watch or ()), json_file)
+        wanted = Wanted(
+            command,
+            trial,
+            tuple(points or ("*",)),
+            kinds,
+            ok,
+            limit,
+            timeout,
+            tuple(watch or ()),
+            scratch,
+            check,
+            json_file,
+        )
         raise typer.Exit(swept(wanted))
     done = run_under(command, "; ".join(faults or ()), seed=seed)
     _report(done)
@@ -92,14 +122,23 @@ def run(
 
 
 def _listing() -> Table:
-    rows = [(place.name, _error_of(SystemPoint(place)), place.text) for place in PLACES]
-    rows += [(point.name, point.error, point.text) for point in core_points()]
-    columns = (Column("POINT", number=False), Column("ERROR", number=False), Column("A FAULT MEANS", False, "wrap"))
+    rows = [
+        (
+            place.name,
+            SystemPoint(place).record.error,
+            place.text,
+            " ".join(errno.errorcode[n] for n in place.others) or "-",
+        )
+        for place in PLACES
+    ]
+    rows += [(point.name, point.error, point.text, "-") for point in core_points()]
+    columns = (
+        Column("POINT", number=False),
+        Column("ERROR", number=False),
+        Column("A FAULT MEANS", False, "wrap"),
+        Column("OTHERS THAT MAKE SENSE", False, "wrap"),
+    )
     return Table("points", columns, tuple(rows))
-
-
-def _error_of(point: SystemPoint) -> str:
-    return point.record.error if point.errno is None else f"{point.record.error} {errno.errorcode[point.errno]}"
 
 
 def _report(done: Run) -> None:

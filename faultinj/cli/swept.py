@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
 from faultinj.cli.screen import complain, usage, write_json
-from faultinj.plan import UnknownPoint
+from faultinj.grammar import GrammarError
+from faultinj.plan import PlanError, UnknownPoint
 from faultinj.record import Outcome, SweepResult
-from faultinj.run.command import title_of
-from faultinj.run.sweeping import DirtyProgram, ProgramSweep, Swept
+from faultinj.run.command import CommandError, command_of, title_of
+from faultinj.run.oracle import ABORTED
+from faultinj.run.sweeping import ProgramSweep
+from faultinj.run.trials import DirtyProgram, Settings, Swept
 from shmalloc.cli.screen import printable
 from shmalloc.report.table import Column, Table, to_text
 
@@ -22,44 +27,78 @@ class Wanted(NamedTuple):
 
     command: list[str]
     trial: str | None
-    points: str
+    points: tuple[str, ...]
     kinds: str
     ok: str
     limit: int
     timeout: float
     watch: tuple[Path, ...]
+    scratch: Path | None
+    check: str | None
     json_file: Path | None
 
 
 def swept(wanted: Wanted) -> int:
     """Sweep the program, or run one trial again. Returns: the exit status."""
-    sweep = ProgramSweep(
-        command=wanted.command,
-        title=title_of(wanted.command),
-        points=wanted.points,
-        kinds=_kinds(wanted.kinds),
-        ok=_statuses(wanted.ok),
-        limit=wanted.limit,
-        timeout=wanted.timeout,
-        watch=wanted.watch,
-    )
-    for directory in wanted.watch:
-        if not directory.is_dir():
-            usage(f"--watch {directory}: there is no such directory")
+    for option, directory in [("--watch", path) for path in wanted.watch] + [("--scratch", wanted.scratch)]:
+        if directory is not None and not directory.is_dir():
+            usage(f"{option} {directory}: there is no such directory")
+    sweep = ProgramSweep(_settings(wanted), wanted.points, _kinds(wanted.kinds), wanted.limit)
+    aborted: list[Outcome] = []
     try:
         if wanted.trial is not None:
             return _again(sweep, wanted.trial)
-        sweep.told = _tell
+
+        def tell(outcome: Outcome) -> None:
+            _tell(outcome)
+            if outcome.result == ABORTED:
+                aborted.append(outcome)
+
+        sweep.told = tell
         result = sweep.run()
     except DirtyProgram as error:
         complain(str(error))
         return 1
-    except UnknownPoint as error:
+    except (UnknownPoint, PlanError, GrammarError) as error:
         usage(str(error))
     _report(result)
+    if aborted:
+        first = aborted[0]
+        complain(
+            f"{len(aborted)} runs: the interpreter aborted itself, because it had no memory to go on with: not the"
+            f" program's fault; the first: {first.trial.kind} n = {first.trial.n}"
+        )
     if wanted.json_file is not None:
         write_json(wanted.json_file, result)
     return int(bool(result.findings or result.empty))
+
+
+def _settings(wanted: Wanted) -> Settings:
+    command, check = wanted.command, tuple[str, ...]()
+    if wanted.scratch is not None:
+        command = _from_anywhere(command)
+    try:
+        check = tuple(_from_anywhere(command_of(shlex.split(wanted.check)))) if wanted.check else ()
+    except (CommandError, ValueError) as error:
+        usage(f"--check {wanted.check}: {error}")
+    return Settings(
+        command=command,
+        title=title_of(wanted.command),
+        ok=_statuses(wanted.ok),
+        timeout=wanted.timeout,
+        watch=wanted.watch,
+        scratch=wanted.scratch,
+        check=check,
+    )
+
+
+def _from_anywhere(command: list[str]) -> list[str]:
+    """The command with the path of its script, or of its program, in full: it runs in another directory."""
+    words = list(command)
+    for place, word in enumerate(words[:2]):
+        if os.path.isfile(word) and (place == 0 or words[0] == sys.executable):
+            words[place] = os.path.abspath(word)
+    return words
 
 
 def _kinds(text: str) -> tuple[Swept, ...]:
@@ -83,7 +122,6 @@ def _again(sweep: ProgramSweep, trial: str) -> int:
     kind, _, number = trial.partition("/")
     if kind not in get_args(Swept) or not number.isdigit() or int(number) < 1:
         usage(f"--trial {trial}: expected KIND/N, such as transient/3")
-    sweep.count()
     outcome = sweep.trial(cast(Swept, kind), int(number))
     for one in outcome.injected:
         complain(f"injected {one.point} (number {one.sequence}) in process {one.pid}")
@@ -100,7 +138,7 @@ def _again(sweep: ProgramSweep, trial: str) -> int:
 def _tell(outcome: Outcome) -> None:
     for finding in outcome.findings:
         complain(f"{outcome.trial.id}: {finding.kind}: {finding.detail}")
-        _said(finding.stack)
+        _said((*finding.stack, f"again: {outcome.again}"))
 
 
 def _said(lines: tuple[str, ...]) -> None:
@@ -108,9 +146,9 @@ def _said(lines: tuple[str, ...]) -> None:
 
 
 def _report(result: SweepResult) -> None:
-    heads = ("reached", "injected", "success", "error", "findings")
+    heads = ("reached", "injected", "success", "error", "killed", "findings")
     rows = tuple(
-        (row.point, *map(str, (row.reached, row.injected, row.success, row.clean_error, row.findings)))
+        (row.point, *map(str, (row.reached, row.injected, row.success, row.clean_error, row.killed, row.findings)))
         for row in result.points
     )
     table = Table(

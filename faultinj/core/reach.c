@@ -247,7 +247,8 @@ static __attribute__((noinline)) bool reached(struct fi_block *b, uint32_t point
                                               struct fi_verdict *v, uint64_t times, bool swept, uint64_t sequence) {
     q = q != NULL ? q : &nothing;
     if (swept) {
-        *v = (struct fi_verdict){.v_action = point == FI_POINT_CRASH ? FI_A_KILL : FI_A_RETURN};
+        bool kills = point == FI_POINT_CRASH || sm_load_rlx(&b->b_header->w_kind) == FI_DIE;
+        *v = (struct fi_verdict){.v_action = kills ? FI_A_KILL : FI_A_RETURN};
     } else if (!decide(b, point, q, times, v)) {
         return false;
     }

@@ -5,8 +5,8 @@
 
 enum sm_err fi_sweep_set(struct fi_block *b, enum fi_sweep kind, uint64_t n, uint64_t n2, const uint64_t *selected) {
     struct fi_header *h = b->b_header;
-    bool counts =
-        kind == FI_TRANSIENT || kind == FI_PERSISTENT || kind == FI_KILL || kind == FI_PAIR || kind == FI_KILL_PAIR;
+    bool counts = kind == FI_TRANSIENT || kind == FI_PERSISTENT || kind == FI_KILL || kind == FI_PAIR ||
+                  kind == FI_KILL_PAIR || kind == FI_DIE;
     bool pairs = kind == FI_PAIR || kind == FI_KILL_PAIR;
     if (kind >= FI_SWEEPS || (counts && n == 0) || (pairs && n2 == 0)) {
         return SM_INVALID;
@@ -38,7 +38,7 @@ bool fi_sweep_fault(struct fi_block *b, uint32_t point, uint64_t *sequence) {
     }
     uint64_t k = *sequence = sm_add_rlx(&h->w_reached, 1) + 1;
     uint64_t n = sm_load_rlx(&h->w_n);
-    bool fails = (kind == FI_TRANSIENT && k == n) || (kind == FI_PERSISTENT && k >= n) ||
+    bool fails = ((kind == FI_TRANSIENT || kind == FI_DIE) && k == n) || (kind == FI_PERSISTENT && k >= n) ||
                  (kind == FI_PAIR && (k == n || k == n + sm_load_rlx(&h->w_n2))) || (kind == FI_KILL_PAIR && second(h));
     if (fails) {
         (void)sm_add_rlx(&h->w_injected, 1);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 
 from faultinj.record import Coverage, Outcome
@@ -12,7 +13,10 @@ __all__ = ["cells_table", "findings_table", "matrix_table", "replay_command", "s
 
 
 def replay_command(outcome: Outcome) -> str:
-    """The command that does this trial again, with its log."""
+    """The command that does this trial again, with its log, wherever it is typed."""
+    if outcome.again:
+        here = outcome.directory in ("", os.getcwd())
+        return outcome.again if here else f"cd {shlex.quote(outcome.directory)} && {outcome.again}"
     return f"faultinj replay {shlex.quote(outcome.trial.id)}"
 
 

@@ -9,6 +9,7 @@ import atexit
 import json
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def enter() -> bool:
     if PLAN not in os.environ:
         return False
     from faultinj import _faultinj, declared, process
-    from faultinj.run import files, wrap
+    from faultinj.run import wrap
     from faultinj.run.places import declare_places
 
     block = process.in_use()  # importing faultinj joined it
@@ -44,15 +45,30 @@ def enter() -> bool:
     points = declare_places()
     _stand(os.environ[PLAN])
     declared.observe(_write_down)
-    wrap.put_in_place(points)
-    files.put_in_place(points)
+    wrap.put_in_place(points.values())
     import pkgutil
     import runpy  # the interpreter's own imports for `-m` are not the program's
 
     del pkgutil, runpy
+    _faultinj.frames_count(passing=_PASSING)
     _faultinj.fail_memory(block.point("memory.alloc"), at_program=True)
+    _spare_shutdown()
     atexit.register(_faultinj.fail_memory, None)
     return True
+
+
+def _spare_shutdown() -> None:
+    """The interpreter's waiting for threads is Python too, but none of the program's: it reaches no memory.alloc, while
+    the threads that it waits for do."""
+    from faultinj import _faultinj
+
+    genuine = threading._shutdown  # type: ignore[attr-defined]
+
+    def shutdown() -> None:
+        _faultinj.spare_memory(True)
+        genuine()
+
+    threading._shutdown = shutdown  # type: ignore[attr-defined]
 
 
 def _stand(text: str) -> None:
@@ -113,6 +129,7 @@ def _append(path: str, point: object, error: BaseException) -> None:
 
 _open, _write = os.open, os.write
 _OWN = (os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep, "<frozen", "faultinj/_faultinj.pyx")
+_PASSING = _OWN[:1]
 
 
 def _last_line(error: BaseException) -> str:

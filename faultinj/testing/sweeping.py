@@ -17,11 +17,15 @@ from _pytest.runner import runtestprotocol
 
 from faultinj import declared, process
 from faultinj._faultinj import OFF, PERSISTENT, TRANSIENT, Block
-from faultinj.grammar import GrammarError, parse_program
-from faultinj.plan import PlanError, UnknownPoint, matching
-from faultinj.program import Modifier, Program, Setting, Term
+from faultinj.grammar import GrammarError
+from faultinj.plan import PlanError, UnknownPoint
+from faultinj.program import Setting
 from faultinj.pytest_plugin import ROUND
+from faultinj.run.places import chosen
+from faultinj.series import nth_program, points_of, series_of
+from faultinj.testing import system
 from faultinj.testing.arming import lent
+from faultinj.testing.patience import Patience
 from faultinj.testing.wishes import Wishes, wishes_of
 from shmalloc.errors import ShmallocError
 
@@ -34,7 +38,8 @@ declared.observe(lambda point, error: _injected.append(error))
 
 
 class Round:
-    """One run of a test with one fault. `excused`: what it raised was the fault, cleanly reported."""
+    """One run of a test with one fault. `excused`: what it raised was the fault, cleanly reported; `overdue`: where it
+    was when its time was over."""
 
     def __init__(self, item: Any, wishes: Wishes, block: Block, kind: str, n: int) -> None:
         self.item = item
@@ -43,15 +48,18 @@ class Round:
         self.kind = kind
         self.n = n
         self.excused: str | None = None
+        self.overdue: str | None = None
         self._set: list[int] = []
-        self._ready = False
 
     @contextmanager
     def armed(self, *, judged: bool = False) -> Iterator[None]:
         """The fault can happen; judged: an error that it makes is none of the test's."""
-        self._arm()
+        names = self._arm()
+        patience = Patience(self.wishes.limit_s, self._disarm)
         try:
-            yield
+            # The thread that waits for the limit is there before the test's calls count, and so is none of the test's.
+            with patience, system.in_place(names if judged else ()):
+                yield
         except BaseException as error:
             self._disarm()
             if not (judged and self.injected and self._clean(error)):
@@ -63,6 +71,7 @@ class Round:
                 self._excuse_kept()
         finally:
             self._disarm()
+            self.overdue = self.overdue or patience.stacks
 
     def _excuse_kept(self) -> None:
         """A unittest.TestCase raises nothing: pytest keeps its errors at the item, for the report."""
@@ -71,28 +80,33 @@ class Round:
             self.excused = type(kept[0].value).__name__
             del self.item._excinfo
 
-    def _arm(self) -> None:
+    def _arm(self) -> list[str]:
+        """Returns: the names of the points that can fail now."""
         names = self.block.names()
+        armed: list[str] = []
         selected: list[int] = []
         for wish in self.wishes.points:
-            points, _, program = wish.partition("=")
-            found = matching(points.strip(), names)
+            points = points_of(wish)
+            found = chosen(points, names)
             if not found:
-                raise UnknownPoint(points.strip(), names)
+                raise UnknownPoint(points, names)
+            armed += found
             numbers = [names.index(name) for name in found]
-            if program in ("", "nth"):
+            program = nth_program(wish, self.kind, self.n)
+            if program is None:
                 selected += numbers
             else:
-                process.apply((Setting(points.strip(), _program(wish, self.kind, self.n)),), self.block)
+                process.apply((Setting(points, program),), self.block)
                 self._set += numbers
         if selected:
             self.block.sweep(_KINDS[self.kind], self.n, 0, selected)
+        return armed
 
     def _disarm(self) -> None:
+        """May be called by several threads."""
         self.block.sweep(OFF)
-        for number in self._set:
+        for number in tuple(self._set):
             self.block.program(number, None)
-        self._set.clear()
 
     @property
     def injected(self) -> int:
@@ -108,7 +122,10 @@ class Round:
         if self.wishes.raises is not None:
             return isinstance(error, self.wishes.raises)
         chain: BaseException | None = error
+        of_memory = any(row[1] == "memory.alloc" for row in self.block.injections())
         while chain is not None:
+            if of_memory and isinstance(chain, MemoryError):
+                return True
             if isinstance(chain, ShmallocError) or any(chain is one for one in _injected):
                 return True
             chain = chain.__cause__  # said to come of it; what merely came up while it was handled is another error
@@ -129,44 +146,12 @@ def sweep_item(item: pytest.Item, nextitem: pytest.Item | None, marker: pytest.M
     return True
 
 
-def _program(wish: str, kind: str, n: int) -> Program:
-    """What the point of POINT=nth:ACTION is given for run n.   Raises: PlanError, GrammarError."""
-    point, _, program = wish.partition("=")
-    head, colon, action = program.partition(":")
-    terms = parse_program(action).terms if colon else ()
-    if head.strip() != "nth" or len(terms) != 1 or terms[0].modifiers or terms[0].action in ("off", "arm"):
-        raise PlanError("", f"{wish}: a sweep counts by itself: write {point.strip()}=nth:ACTION")
-    (term,) = terms
-    if kind == "transient":
-        return Program((replace(term, modifiers=(Modifier("nth", n),)),))
-    if n == 1:
-        return Program(terms)
-    return Program((Term("off", (Modifier("count", n - 1),), None, term.filters), term))
-
-
-def _series(points: tuple[str, ...], names: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Wishes that are swept together: those without an action, which have one count; each point with an action has its
-    own.   Raises: UnknownPoint; PlanError, GrammarError: an action cannot be."""
-    together: list[str] = []
-    alone: list[tuple[str, ...]] = []
-    for wish in points:
-        point, _, program = wish.partition("=")
-        found = matching(point.strip(), names)
-        if not found:
-            raise UnknownPoint(point.strip(), names)
-        if program.strip() in ("", "nth"):
-            together.append(point.strip())
-            continue
-        _program(wish, "transient", 1)
-        alone += [(f"{name}={program.strip()}",) for name in found]
-    return ([tuple(together)] if together else []) + alone
-
-
 def _swept(item: pytest.Item, nextitem: pytest.Item | None, wishes: Wishes) -> list[pytest.TestReport]:
     failures: list[str] = []
     runs = injected = 0
     with lent() as block:  # a name that no point has is said once, and not in each run
-        series = _series(wishes.points, block.names())
+        system.declare()
+        series = series_of(wishes.points, block.names(), chosen)
     for points, kind in product(series, wishes.kinds):
         wishes = replace(wishes, points=points)
         if wishes.only is not None and kind != wishes.only[0]:
@@ -198,6 +183,7 @@ def _round(
     """The reports of one run, what is wrong with it, and how many faults there were."""
     _injected.clear()
     with lent() as block:
+        system.declare()
         one = Round(item, wishes, block, kind, n)
         item.stash[ROUND] = one
         try:
@@ -207,10 +193,12 @@ def _round(
         finally:
             del item.stash[ROUND]
             _injected.clear()
-        wrong = [report for report in reports if report.failed]
+        wrong = [f"{report.when}: {report.longreprtext}" for report in reports if report.failed]
+        if one.overdue is not None:
+            wrong.insert(0, f"did not end in {wishes.limit_s:g} s under a {kind} fault; it was here:\n{one.overdue}")
         if not wrong:
             return reports, None, one.injected
-        told = "\n".join(f"{report.when}: {report.longreprtext}" for report in wrong)
+        told = "\n".join(wrong)
         if one.injected == 0:
             return reports, f"without a fault (n = {n}, after those before it):\n{told}", 0
         head = f"{kind} n = {n}, injected at {one.places()}; again with: pytest {item.nodeid} --faults-n {kind}:{n}"

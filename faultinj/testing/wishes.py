@@ -10,18 +10,19 @@ import pytest
 __all__ = ["KINDS", "Wishes", "wishes_of"]
 
 KINDS = ("transient", "persistent")
-_ALLOWED = ("kinds", "raises", "limit", "setup")
+_ALLOWED = ("kinds", "raises", "limit", "limit_s", "setup")
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """points: names, globs, or "POINT=nth:ACTION"; raises: None: whatever was injected, and errors of the allocator;
-    only: the one run (kind, n) that is done again."""
+    limit_s: seconds that a run may take under its fault; only: the one run (kind, n) that is done again."""
 
     points: tuple[str, ...]
     kinds: tuple[str, ...]
     raises: tuple[type[BaseException], ...] | None
     limit: int
+    limit_s: float
     setup: bool
     only: tuple[str, int] | None
 
@@ -47,6 +48,7 @@ def wishes_of(marker: pytest.Mark | None, config: pytest.Config) -> Wishes:
         kinds=_kinds(kinds),
         raises=_raises(given.get("raises")),
         limit=_limit(limit),
+        limit_s=_limit_s(given.get("limit_s", config.getini("faults_limit_s"))),
         setup=bool(given.get("setup", False)),
         only=_only(config.getoption("faults_n")),
     )
@@ -78,6 +80,16 @@ def _limit(given: object) -> int:
     if limit < 1:
         raise ValueError(f"a limit of {given!r} runs: a whole number from 1 on is allowed")
     return limit
+
+
+def _limit_s(given: object) -> float:
+    try:
+        seconds = float(str(given))
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"a limit_s of {given!r}: seconds are allowed, more than 0")
+    return seconds
 
 
 def _only(given: str | None) -> tuple[str, int] | None:

@@ -225,6 +225,7 @@ enum sm_err sm_zone_obtain(struct sm_zone *z, int flags, int64_t deadline_ns, ui
             return err;
         }
         err = sm_fault(a, SM_FP_LIMIT, z->z_shm->z_name, z->z_item_bytes, flags);
+        bool feigned = err != SM_OK;
         if (err == SM_OK) {
             err = sm_keg_grow(a, z->z_keg_id, &ki);
         }
@@ -264,8 +265,10 @@ enum sm_err sm_zone_obtain(struct sm_zone *z, int flags, int64_t deadline_ns, ui
         if (!(flags & SM_M_WAITOK) || (slept && sm_os_now_ns() >= deadline_ns)) {
             return SM_LIMIT; /* room that others take each time it is made would keep us here for ever */
         }
+        /* A fault that stays would have us turn in circles, with the caller's other threads shut out. */
+        feigned = feigned && slept;
         slept = true;
-        if ((err = sm_zone_sleep(z, flags, deadline_ns, low, out)) != SM_EMPTY) {
+        if ((err = sm_zone_sleep(z, flags, deadline_ns, feigned, low, out)) != SM_EMPTY) {
             return err;
         }
     }

@@ -55,8 +55,10 @@ enum sm_err sm_zone_keg_init(struct sm_zone *z, int how, struct sm_keg_init *ki)
 enum sm_err sm_zone_obtain(struct sm_zone *z, int flags, int64_t deadline_ns, uint32_t low, struct sm_entry *out);
 /* One try at what the keg has, without growing: SM_EMPTY when there is nothing. */
 enum sm_err sm_zone_refill(struct sm_zone *z, int flags, uint32_t low, struct sm_entry *out);
-/* Sleeps at the limit until an item is there; SM_EMPTY: try growing again, the limit was raised. */
-enum sm_err sm_zone_sleep(struct sm_zone *z, int flags, int64_t deadline_ns, uint32_t low, struct sm_entry *out);
+/* Sleeps at the limit until an item is there; SM_EMPTY: try growing again, the limit was raised. feigned: a fault says
+ * that the limit is reached, and nobody wakes us when it is taken away: SM_EMPTY after a slice at the latest. */
+enum sm_err sm_zone_sleep(struct sm_zone *z, int flags, int64_t deadline_ns, bool feigned, uint32_t low,
+                          struct sm_entry *out);
 void sm_zone_limit_reached(struct sm_zone *z); /* warning and maxaction */
 
 /* sm_zone_alloc past the inline path, for a caller of the caller: a traced zone records its address. */

@@ -15,6 +15,8 @@
 #include "tunable.h"
 #include "zone_impl.h"
 
+#define FEIGNED_SLICE_NS 20000000ll
+
 enum limit_step { STEP_WAITER_COUNTED = 0x360, STEP_BEFORE_SLEEP, STEP_LIMIT_SET };
 
 static enum sm_err waiters_add(struct sm_zone *z, bool leave) {
@@ -70,8 +72,10 @@ static enum sm_err sleep_once(struct sm_zone *z, uint32_t seen, int64_t deadline
     }
 }
 
-enum sm_err sm_zone_sleep(struct sm_zone *z, int flags, int64_t deadline_ns, uint32_t low, struct sm_entry *out) {
+enum sm_err sm_zone_sleep(struct sm_zone *z, int flags, int64_t deadline_ns, bool feigned, uint32_t low,
+                          struct sm_entry *out) {
     struct sm_arena *a = z->z_arena;
+    int64_t slice = feigned ? sm_os_now_ns() + FEIGNED_SLICE_NS : SM_NEVER;
     uint32_t epoch = a->a_epoch;
     unsigned how = SM_DRAIN_KEG | SM_DRAIN_FORCE;
     bool timed_out = false;
@@ -85,7 +89,7 @@ enum sm_err sm_zone_sleep(struct sm_zone *z, int flags, int64_t deadline_ns, uin
         uint32_t seen = sm_load_acq(&z->z_keg->k_seq); /* pairs with the bump in sm_keg_wake */
         if ((err = sm_zone_drain_cpus(z, how, &moved)) != SM_OK ||
             (err = sm_zone_drain_hoarder(z, how & SM_DRAIN_FORCE, &moved)) != SM_OK ||
-            (err = sm_zone_refill(z, flags, low, out)) != SM_EMPTY || may_grow(z)) {
+            (err = sm_zone_refill(z, flags, low, out)) != SM_EMPTY || (may_grow(z) && !feigned)) {
             break;
         }
         if (timed_out) {
@@ -93,13 +97,17 @@ enum sm_err sm_zone_sleep(struct sm_zone *z, int flags, int64_t deadline_ns, uin
             break;
         }
         how = SM_DRAIN_KEG;
-        err = sleep_once(z, seen, deadline_ns);
+        err = sleep_once(z, seen, slice < deadline_ns ? slice : deadline_ns);
         timed_out = err == SM_LIMIT;
         if (err != SM_OK && !timed_out) {
             break;
         }
         if (a->a_epoch != epoch) {
             return SM_CLOSED; /* detached by another thread meanwhile: the slot and its waiter count are gone */
+        }
+        if (feigned) {
+            err = SM_EMPTY;
+            break;
         }
     }
     enum sm_err left = waiters_add(z, true);

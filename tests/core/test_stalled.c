@@ -171,6 +171,36 @@ static enum sm_err no_room(void *ctx, enum sm_fault_point point, const char *zon
     return point == SM_FP_LIMIT ? SM_LIMIT : SM_OK;
 }
 
+static int rooms_refused, waits; /* of the test that runs: each has a process of its own */
+
+static enum sm_err no_room_at_first(void *ctx, enum sm_fault_point point, const char *zone, uint64_t bytes, int flags) {
+    (void)ctx, (void)zone, (void)bytes, (void)flags;
+    return point == SM_FP_LIMIT && rooms_refused-- > 0 ? SM_LIMIT : SM_OK;
+}
+
+static void *count_wait(void *ctx) {
+    (void)ctx;
+    waits++;
+    return NULL;
+}
+
+/* Else the caller's other threads, who are let run in waits alone, could not take the fault away. */
+TEST(a_limit_that_is_refused_again_although_there_is_room_is_slept_at_and_looked_at_again) {
+    struct sm_zone *z = harness_zone(h->h_arena, "limited", 256, 0);
+    void *item = NULL;
+    const struct sm_hooks hooks = {.h_version = SM_HOOKS_VERSION, .h_mask = SM_HOOK_FAULT, .h_fault = no_room_at_first};
+    sm_arena_set_hooks(h->h_arena, &hooks);
+    h->h_arena->a_runtime.rt_block_begin = count_wait;
+    rooms_refused = 5;
+    int64_t began = sm_os_now_ns();
+    EXPECT_OK(sm_zone_alloc(z, SM_M_WAITOK, NULL, -1, &item));
+    EXPECT_GE(sm_os_now_ns() - began, 3 * 20000000ll);
+    h->h_arena->a_runtime.rt_block_begin = NULL;
+    EXPECT_GE(waits, 3); /* the first two refusals are looked at again at once */
+    EXPECT_EQ(z->z_keg->k_waiters, 0);
+    EXPECT_OK(sm_zone_free(z, item, NULL));
+}
+
 TEST(room_that_is_never_had_is_not_waited_for_beyond_the_time) {
     struct sm_zone *z = harness_zone(h->h_arena, "limited", 256, 0);
     uint64_t most;

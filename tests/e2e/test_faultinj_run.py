@@ -186,14 +186,27 @@ def test_the_sweep_finds_the_file_that_a_failed_write_leaves(tmp_path: Path) -> 
     found = json.loads(report.read_text())
     assert [cell["exhausted"] for cell in found["cells"]] == [True]
     assert {one["kind"] for one in found["findings"]} == {"leak"}
-    assert {o["injected"][0]["point"] for o in found["outcomes"]} == {"file.write", "os.fsync", "os.replace"}
-    again = found["findings"][0]["stack"][-1].removeprefix("again: faultinj run ")
-    assert "report.tmp is left" in (replayed := run(*shlex.split(again))).stderr
-    assert replayed.returncode == 1
+    places = {o["injected"][0]["point"] for o in found["outcomes"]}
+    assert places == {
+        "file.write",
+        "file.close",
+        "os.fsync",
+        "os.replace",
+    }
     shown = subprocess.run(
-        [sys.executable, "-m", "faultinj.cli", "report", str(report)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "faultinj.cli", "report", str(report)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"COLUMNS": "400"},
     )
     assert (shown.returncode, "report.tmp is left" in shown.stdout) == (1, True)
+    printed = next(line for line in shown.stdout.splitlines() if "faultinj run --trial" in line)
+    assert f"cd {os.getcwd()} && faultinj run" in printed  # it was swept there, and is looked at elsewhere
+    words = shlex.split(printed.partition("faultinj run ")[2])
+    replayed = run(*words)
+    assert (replayed.returncode, "report.tmp is left" in replayed.stderr) == (1, True)
 
 
 def test_the_repaired_program_is_clean(tmp_path: Path) -> None:
@@ -231,3 +244,80 @@ def test_a_sweep_that_injected_nothing_fails(tmp_path: Path) -> None:
     done = run("--sweep", "--points", "os.fsync", "--kinds", "transient", "--", script(tmp_path, "print()\n"))
     assert done.returncode == 1
     assert "nothing was ever injected" in done.stderr
+
+
+def crashes(folder: Path, program: str, *more: object) -> subprocess.CompletedProcess[str]:
+    """A sweep of deaths of an example that counts in a file, each in a fresh copy of a directory."""
+    start = folder / "start"
+    start.mkdir()
+    (start / "count.txt").write_text("41\n")
+    app = EXAMPLES / program
+    options = ("--sweep", "--kinds", "kill", "--scratch", start, "--check", f"python {app} --check")
+    done = run(*options, *more, "--", "python", app)
+    assert (start / "count.txt").read_text() == "41\n"  # it was the copies that died
+    return done
+
+
+def test_a_sweep_of_deaths_finds_the_count_that_is_lost_and_the_printed_command_finds_it_again(tmp_path: Path) -> None:
+    report = tmp_path / "found.json"
+    done = crashes(tmp_path, "counter.py", "--json", report)
+    assert done.returncode == 1
+    found = json.loads(report.read_text())
+    assert {one["kind"] for one in found["findings"]} == {"check", "rerun failed"}
+    places = {outcome["injected"][0]["point"] for outcome in found["outcomes"]}
+    assert "file.write" in places  # the file is there, and empty
+    assert [cell["exhausted"] for cell in found["cells"]] == [True]
+    assert "the count is lost" in done.stderr
+    command = found["outcomes"][0]["again"]
+    assert command.startswith("faultinj run --trial kill/")
+    again = run(*shlex.split(command)[2:])
+    assert (again.returncode, "the count is lost" in again.stderr) == (1, True)
+
+
+def test_the_repaired_count_survives_every_death(tmp_path: Path) -> None:
+    done = crashes(tmp_path, "counted.py")
+    assert done.returncode == 0, done.stderr
+    assert "0 findings" in done.stderr
+    assert row(done.stderr, "os.replace")[1] == 1
+
+
+ABORTS = """
+import ctypes
+try:
+    bytearray(10_000_000)
+except MemoryError:
+    ctypes.pythonapi.Py_FatalError(b"no memory to go on with")
+"""
+
+
+def test_an_abort_of_the_interpreter_for_want_of_memory_is_told_and_is_no_finding(tmp_path: Path) -> None:
+    app = script(tmp_path, ABORTS)
+    options = ("--sweep", "--kinds", "transient", "--points", "memory.alloc=nth:return[size>=5000000]")
+    done = run(*options, "--", "python", app)
+    assert done.returncode == 0, done.stderr
+    assert "1 runs: the interpreter aborted itself" in done.stderr
+    assert "0 findings" in done.stderr
+
+
+# A handler that far into a function is entered with an int that the interpreter must make.
+CIRCLES = f"""
+import _thread
+lock = _thread.allocate_lock()
+def work():
+{("    x = 1" + chr(10)) * 300}    with lock:
+        return bytes(1000)
+try:
+    work()
+except MemoryError:
+    pass
+"""
+
+
+def test_memory_that_stays_away_lets_the_interpreter_raise_what_it_has_to(tmp_path: Path) -> None:
+    app, report = script(tmp_path, CIRCLES), tmp_path / "found.json"
+    options = ("--sweep", "--kinds", "persistent", "--points", "memory.alloc", "--timeout", "20")
+    done = run(*options, "--ok", "1", "--json", report, "--", "python", app)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(report.read_text())
+    assert (told["findings"], [cell["exhausted"] for cell in told["cells"]]) == ([], [True])
+    assert told["injected"] >= 3

@@ -144,6 +144,28 @@ TEST(after_the_first_kill_the_second_fault_of_a_pair_hits_whoever_recovers) {
     faults_end(f);
 }
 
+TEST_BARE(a_sweep_of_deaths_kills_who_reaches_the_nth_selected_point) {
+    struct faults *f = faults_of(NULL);
+    struct fi_block *b = &f->f_block;
+    struct fi_verdict v;
+    struct fi_entry rows[4];
+    uint64_t bits[FI_SELECTED_WORDS];
+    uint32_t mine = declared(b, "db.write");
+    (void)only(mine, bits);
+    EXPECT_ERR(fi_sweep_set(b, FI_DIE, 0, 0, bits), SM_INVALID);
+    EXPECT_OK(fi_sweep_set(b, FI_DIE, 3, 0, bits));
+    EXPECT_EQ(pattern_of(b, SM_FP_CTOR, NULL, 9), 0);
+    EXPECT_EQ(pattern_of(b, mine, NULL, 2), 0);
+    EXPECT_TRUE(fi_reach(b, mine, NULL, &v));
+    EXPECT_EQ(v.v_action, FI_A_KILL);
+    EXPECT_EQ(pattern_of(b, mine, NULL, 5), 0);
+    EXPECT_EQ(b->b_header->w_injected, 1);
+    EXPECT_EQ(fi_log_read(b, 0, rows, 4), 1);
+    EXPECT_EQ(rows[0].e_row.l_action, FI_A_KILL);
+    EXPECT_EQ(rows[0].e_row.l_sequence, 3);
+    faults_end(f);
+}
+
 TEST_BARE(one_count_is_shared_by_all_processes) {
     struct faults *f = faults_of(NULL);
     struct fi_block *b = &f->f_block;

@@ -155,7 +155,7 @@ def test_after():
 def test_markers_that_cannot_be_say_what_is_allowed(pytester: pytest.Pytester) -> None:
     cases = {
         '"zone.aloc"': "did you mean zone.alloc",
-        '"zone.alloc", kind="transient"': "knows no 'kind': allowed are kinds, raises, limit, setup",
+        '"zone.alloc", kind="transient"': "knows no 'kind': allowed are kinds, raises, limit, limit_s, setup",
         '"app.save", kinds="kill"': "allowed are transient, persistent",
         '"app.save", limit=0': "a whole number from 1 on",
         '"app.save", raises="OSError"': "exception classes are allowed",
