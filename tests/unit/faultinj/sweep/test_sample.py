@@ -26,11 +26,7 @@ def _told(outcome: Outcome) -> str:
 def test_a_sample_of_scenarios_survives_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(f" FAULTINJ_SEED={SEED}", end="")
-<<<<<<< HEAD
     shipped = [name for name in names() if not name.startswith("planted.")]  # those have mistakes on purpose
-=======
-    shipped = [name for name in names() if not name.startswith("planted.")]  # another test of this process loaded those
->>>>>>> h-syspoints
     drawn = random.Random(SEED).sample(shipped, CHOSEN)
     with Nursery() as nursery:
         for name in drawn:
