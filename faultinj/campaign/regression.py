@@ -20,9 +20,9 @@ from pathlib import Path
 
 import msgspec
 
-from faultinj.campaign.identity import replay_command
 from faultinj.campaign.spec import CampaignUnreadable, read_text, typed
 from faultinj.record import Outcome, Trial
+from faultinj.trial_id import replay_command
 
 __all__ = ["CLEAN", "Regression", "RegressionFails", "check_regression", "read_regression", "save_regression"]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from faultinj.campaign.identity import replay_command
 from faultinj.record import Kind, Outcome, Trial
+from faultinj.trial_id import replay_command
 
 __all__ = ["DoesNotFail", "Shrunk", "Step", "shrink"]
 

@@ -9,11 +9,11 @@ import msgspec
 
 from faultinj.campaign.forecast import forecast
 from faultinj.campaign.gate import judge_gate, sift
-from faultinj.campaign.identity import replay_command
 from faultinj.campaign.result import result_of
 from faultinj.campaign.state import CellState, Run
 from faultinj.campaign.store import Store
 from faultinj.record import Coverage, Finding, Outcome
+from faultinj.trial_id import replay_command
 
 __all__ = ["Standing", "Told", "standing_of"]
 

@@ -16,7 +16,6 @@ import typer
 from faultinj.campaign.begin import open_campaign
 from faultinj.campaign.driver import SWEEP, load_driver
 from faultinj.campaign.engines import EngineGone
-from faultinj.campaign.identity import trial_of
 from faultinj.campaign.regression import save_regression
 from faultinj.campaign.run import ChunkFails, run_campaign
 from faultinj.campaign.shipped import STORE_SUFFIX, campaign_file, shipped, stores_in
@@ -27,6 +26,7 @@ from faultinj.campaign.store import Store
 from faultinj.cli.campaign_screen import complain, progress_bar, standing_lines
 from faultinj.cli.guard import guarded
 from faultinj.cli.here import look_here
+from faultinj.trial_id import parse_trial
 from shmalloc.cli.screen import say, show_json, show_lines
 
 __all__ = ["campaign"]
@@ -176,7 +176,7 @@ def shrink_trial(
         if not as_json:
             say(f"{'still there' if step.shows else 'gone       '}  {step.trial}  ({step.change})")
 
-    shrunk = shrink(trial_of(trial), trials.run_trial, finding=finding, most=most, told=told)
+    shrunk = shrink(parse_trial(trial), trials.run_trial, finding=finding, most=most, told=told)
     if as_json:
         show_json(msgspec.to_builtins(shrunk))
     else:

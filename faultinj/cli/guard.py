@@ -10,17 +10,17 @@ import typer
 
 from faultinj.campaign.driver import DriverMissing
 from faultinj.campaign.engines import EngineGone, EngineUnknown
-from faultinj.campaign.identity import NoTrial
 from faultinj.campaign.run import ChunkFails
 from faultinj.campaign.shrink import DoesNotFail
 from faultinj.campaign.spec import CampaignUnreadable
 from faultinj.campaign.state import OtherCampaign, StoreBusy, StoreExists, StoreFails, StoreUnreadable
 from faultinj.campaign.work import WorkerLost
 from faultinj.cli.campaign_screen import complain
+from faultinj.trial_id import TrialIdError
 
 __all__ = ["guarded"]
 
-_USAGE = (CampaignUnreadable, StoreUnreadable, StoreExists, OtherCampaign, EngineUnknown, NoTrial, DriverMissing)
+_USAGE = (CampaignUnreadable, StoreUnreadable, StoreExists, OtherCampaign, EngineUnknown, TrialIdError, DriverMissing)
 _FAILED = (StoreBusy, StoreFails, EngineGone, ChunkFails, DoesNotFail, WorkerLost)
 P = ParamSpec("P")
 

@@ -20,7 +20,7 @@ from faultinj.declared import all_points
 from faultinj.plan import CRASH_POINT, UnknownPoint, matching
 from faultinj.record import Outcome
 from faultinj.sweep import ScenarioError, load, run_trial
-from faultinj.sweep.trial_id import TrialIdError, parse_trial
+from faultinj.trial_id import TrialIdError, parse_trial
 from shmalloc.cli.screen import printable, say
 
 __all__ = ["replay"]

@@ -22,6 +22,7 @@ from faultinj.sweep.driver import Progress as Step
 from faultinj.sweep.registry import KINDS as ALL_KINDS
 from faultinj.sweep.registry import Scenario, ScenarioError
 from shmalloc.cli.screen import printable, say, show
+from shmalloc.report.amounts import counted
 from shmalloc.report.table import Column, Table
 
 __all__ = ["failed", "kinds_of", "sweep"]
@@ -181,10 +182,12 @@ def _report(result: SweepResult) -> None:
     if open_cells:
         complain(f"not exhausted: {', '.join(open_cells[:8])}{' and more' if len(open_cells) > 8 else ''}")
     rate = result.trials / result.seconds if result.seconds else 0.0
+    scenarios = len({cell.scenario for cell in result.cells})
     say(
-        f"{len({cell.scenario for cell in result.cells})} scenarios, {len(result.points)} points, "
-        f"{result.trials} trials ({rate:.0f} a second), {result.injected} with a fault, "
-        f"{len(result.findings)} findings, {len(result.never_reached)} points never reached, seed {result.seed}"
+        f"{counted(scenarios, 'scenario')}, {counted(len(result.points), 'point')}, "
+        f"{counted(result.trials, 'trial')} ({rate:.0f} a second), {result.injected} with a fault, "
+        f"{counted(len(result.findings), 'finding')}, {counted(len(result.never_reached), 'point')} never reached, "
+        f"seed {result.seed}"
     )
     if result.findings:
         say(f"one of them again, with all there is to know: faultinj replay '{result.outcomes[0].trial.id}'")

@@ -7,6 +7,7 @@ import shlex
 
 from faultinj.record import Coverage, Outcome
 from faultinj.report.verdict import Verdict, state_of
+from shmalloc.report.amounts import counted
 from shmalloc.report.table import Column, Table
 
 __all__ = ["cells_table", "findings_table", "matrix_table", "replay_command", "summary"]
@@ -24,12 +25,11 @@ def summary(verdict: Verdict) -> str:
     """One line: trials, injections, coverage, findings."""
     result = verdict.result
     injected = sum(point.injected > 0 for point in verdict.reachable)
-    found = len(result.findings)
     rate = f", {result.trials / result.seconds:.0f} a second" if result.seconds > 0 else ""
     return (
         f"{result.trials} trials in {result.seconds:.1f} s{rate}; {result.injected} faults injected at "
         f"{injected} of {len(verdict.reachable)} points ({verdict.coverage:.1f} %); "
-        f"{found} finding{'' if found == 1 else 's'}"
+        f"{counted(len(result.findings), 'finding')}"
     )
 
 

@@ -10,6 +10,7 @@ import typer
 from shmalloc.cli import screen
 from shmalloc.cli.target import ArenaArgument, attach, chosen
 from shmalloc.errors import ArenaCorrupt, ArenaHalfMade, ArenaTruncated, CpuSlotsExhausted
+from shmalloc.report.amounts import counted
 from shmalloc.report.tables import check_table
 from shmalloc.stats import CheckReport
 
@@ -102,14 +103,10 @@ def _unattachable(name: str, problem: str, as_json: bool) -> None:
 
 
 def _summary(name: str, report: CheckReport) -> None:
-    verdict = _many(len(report.findings), "finding") if report.findings else "clean"
+    verdict = counted(len(report.findings), "finding") if report.findings else "clean"
     stopped = f", stopped for {report.world_stopped_ns / 1e6:.3f} ms" if report.world_stopped_ns else ""
     screen.say(
-        f"{name}: {verdict}; {_many(report.items, 'item')}, {_many(report.slabs, 'slab')}, "
-        f"{report.live_cpus} live and {_many(report.dead_cpus, 'dead CPU')}{stopped}",
+        f"{name}: {verdict}; {counted(report.items, 'item')}, {counted(report.slabs, 'slab')}, "
+        f"{report.live_cpus} live and {counted(report.dead_cpus, 'dead CPU')}{stopped}",
         style="red" if report.findings else "green",
     )
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

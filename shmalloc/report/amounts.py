@@ -28,6 +28,11 @@ def _scaled(count: int, base: int, units: tuple[str, ...]) -> str:
     return f"{sign}{text.removesuffix('.0')}{units[unit]}"
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """A count with its noun: 1 order, 2 orders, 3 lock classes."""
+    return f"{count} {one if count == 1 else several or one + 's'}"
+
+
 def age(seconds: float) -> str:
     """How long ago, in its two largest units: 7s, 3m20s, 5h02m, 12d4h. Never negative: clocks may disagree."""
     whole = max(0, int(seconds))

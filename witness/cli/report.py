@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from shmalloc.cli.screen import say, show_lines
+from shmalloc.report.amounts import counted
 from witness.analysis.baseline import KnownFinding, compare, read_baseline, write_baseline
 from witness.analysis.findings import Finding
 from witness.analysis.suppressions import read_suppressions, sift
@@ -20,7 +21,6 @@ from witness.report.plain import as_plain
 from witness.report.sarif import as_sarif
 from witness.report.text import finding_lines
 from witness.report.verdict import Verdict
-from witness.report.words import counted
 
 __all__ = ["report"]
 

@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from shmalloc.cli.screen import printable
+from shmalloc.report.amounts import counted
 from witness.analysis import analyse
 from witness.cli.screen import complain, usage, write_json
 from witness.record import write_graph
 from witness.report.plain import as_plain
 from witness.report.text import finding_lines
 from witness.report.verdict import Verdict
-from witness.report.words import counted
 from witness.run.program import of_program
 from witness.run.tree import run_watched
 

@@ -14,13 +14,14 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from shmalloc.report.amounts import counted
 from shmalloc.report.table import printable
 from witness.analysis.findings import Analysis, Finding
 from witness.analysis.neighbourhood import neighbourhood
 from witness.record import Side
 from witness.report.text import finding_lines, order_lines
 from witness.report.verdict import Verdict
-from witness.report.words import at, class_words, counted, taken_as, who
+from witness.report.words import at, class_words, taken_as, who
 
 __all__ = ["lock_order_page"]
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shmalloc.report.amounts import counted
 from witness.analysis.findings import Analysis, Finding
 from witness.analysis.ordergraph import OrderGraph
 from witness.record import Misuse, Reversal, Side, Sleep, Stack
-from witness.report.words import at, class_words, counted, pointer, taken_as, where, who
+from witness.report.words import at, class_words, pointer, taken_as, where, who
 
 __all__ = ["finding_lines", "order_lines"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from witness.record import Frame, LockClassRecord, Mode, Side
 
-__all__ = ["at", "class_words", "counted", "pointer", "taken_as", "where", "who"]
+__all__ = ["at", "class_words", "pointer", "taken_as", "where", "who"]
 
 _CLASSES = {
     "mutex": "sleep mutex",
@@ -16,11 +16,6 @@ _CLASSES = {
     "core": "core mutex",
 }
 _MODES: dict[Mode, str] = {"exclusive": "exclusive", "shared": "shared", "shared_recursive": "shared"}
-
-
-def counted(count: int, one: str, several: str = "") -> str:
-    """A count with its noun: `1 order`, `2 orders`, `3 lock classes`."""
-    return f"{count} {one if count == 1 else several or one + 's'}"
 
 
 def class_words(record: LockClassRecord) -> str:

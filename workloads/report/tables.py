@@ -5,6 +5,7 @@ What a zone or a CPU looks like in a table is `shmalloc.report.tables`'s.
 
 from __future__ import annotations
 
+from shmalloc.report.amounts import counted
 from shmalloc.report.recovery import clock, microseconds
 from shmalloc.report.table import Column, Table
 from workloads.records import RunResult, WatchRecord
@@ -21,11 +22,6 @@ def verdict(result: RunResult) -> str:
         f"Not clean: {counted(len(result.violations), 'violation')}, {counted(result.leaked_items, 'leaked item')}, "
         f"{counted(len(result.findings), 'finding')} of check."
     )
-
-
-def counted(count: int, noun: str, several: str = "") -> str:
-    """A count with its noun: 1 violation, 2 violations, 3 lock classes."""
-    return f"{count} {noun if count == 1 else several or noun + 's'}"
 
 
 def worker_table(result: RunResult) -> Table:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from faultinj.campaign.identity import NoTrial, replay_command, trial_of
 from faultinj.campaign.shrink import DoesNotFail, shrink
 from faultinj.record import Finding, Injection, Outcome, Trial
+from faultinj.trial_id import parse_trial
 
 Runner = Callable[[Trial], Outcome]
 
@@ -29,7 +29,7 @@ def fails_if(condition: Callable[[Trial], bool], kind: str = "leak", point: str 
 
 
 def at(text: str) -> Trial:
-    return trial_of(text)
+    return parse_trial(text)
 
 
 def test_everything_that_does_not_matter_is_left_out() -> None:
@@ -93,28 +93,3 @@ def test_no_trial_is_run_twice() -> None:
 
     shrink(at("a/persistent/20"), counted)
     assert len(run) == len(set(run))
-
-
-@pytest.mark.parametrize(
-    "trial",
-    [
-        Trial(scenario="zone.alloc", kind="transient", n=3),
-        Trial(scenario="zone.alloc", kind="kill-pair", n=3, n2=12, points="zone.*", seed=8),
-        Trial(scenario="s", kind="pair", n=1, n2=1, program="a/b=nth(2):return(EIO)/x;c=panic"),
-        Trial(scenario="s", kind="kill", n=1, seed=2, points="a/b"),
-    ],
-)
-def test_a_trials_id_is_read_back(trial: Trial) -> None:
-    assert trial_of(trial.id) == trial
-
-
-def test_what_is_no_id_is_told() -> None:
-    with pytest.raises(NoTrial, match="write scenario/kind/n"):
-        trial_of("zone.alloc")
-    with pytest.raises(NoTrial, match="did you mean 'transient'"):
-        trial_of("zone.alloc/transien/3")
-
-
-def test_the_command_that_replays_is_quoted_for_a_shell() -> None:
-    assert replay_command(at("a/kill/3")) == "faultinj replay a/kill/3"
-    assert replay_command(at("a/kill/3/points=z*")) == "faultinj replay 'a/kill/3/points=z*'"

@@ -1,10 +1,7 @@
 """The stop rule: n goes up until a run injected nothing."""
 
-import pytest
-
 from faultinj.record import Finding, Injection, Outcome, Trial
 from faultinj.sweep.course import Course, Task
-from faultinj.sweep.trial_id import TrialIdError, parse_trial
 
 
 def _outcome(trial: Trial, injected: int, *findings: str) -> Outcome:
@@ -63,44 +60,3 @@ def test_a_cell_that_only_hangs_is_given_up() -> None:
         runs += 1
         course.feed(_outcome(trial, 1, "hang"))
     assert (runs, course.cut, course.exhausted) == (3, True, False)
-
-
-@pytest.mark.parametrize(
-    "trial",
-    [
-        Trial(scenario="zone.alloc", kind="transient", n=3),
-        Trial(scenario="zone.alloc", kind="kill-pair", n=3, n2=14),
-        Trial(
-            scenario="a", kind="pair", n=1, n2=2, points="zone.*", seed=-7, program="zone.ctor=50%2*return(SM_LIMIT)"
-        ),
-        Trial(scenario="a", kind="persistent", n=12, program="a/b=nth(3):return"),
-        Trial(scenario="a", kind="transient", n=1, points="net/eth*", seed=3),
-    ],
-    ids=lambda trial: trial.id,
-)
-def test_an_id_names_its_trial(trial: Trial) -> None:
-    assert parse_trial(trial.id) == trial
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "zone.alloc",
-        "zone.alloc/sometimes/3",
-        "a/pair/x",
-        "a/pair/3+",
-        "a/pair/3",
-        "a/kill/3+1",
-        "a/kill/0",
-        "a/pair/1+0",
-        f"a/kill/{'9' * 30}",
-        "a/kill/\u0663",
-        "a/kill/1/colour=red",
-        "a/kill/1/seed=x",
-        f"a/kill/1/seed={'9' * 5000}",
-    ],
-)
-def test_a_word_that_names_no_trial_is_refused_with_the_reason(text: str) -> None:
-    with pytest.raises(TrialIdError, match="names no trial"):
-        parse_trial(text)

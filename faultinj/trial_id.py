@@ -1,12 +1,15 @@
-"""From the word that names a trial back to the trial. Owns the grammar's reading side; Trial.id is the writing side."""
+"""From the word that names a trial back to the trial, and the command that runs it again. Owns the reading side of the
+grammar; Trial.id is the writing side."""
 
 import re
-from typing import cast
+import shlex
+from typing import cast, get_args
 
 from faultinj.record import Kind, Trial
-from faultinj.sweep.registry import KINDS
 
-__all__ = ["TrialIdError", "parse_trial"]
+__all__ = ["TrialIdError", "parse_trial", "replay_command"]
+
+_KINDS: tuple[str, ...] = get_args(Kind)
 
 _N = re.compile(r"[1-9][0-9]{0,17}")
 _OPTIONS = re.compile(r"(?:/points=(?P<points>.+?))?(?:/seed=(?P<seed>[^/]+))?(?:/program=(?P<program>.+))?", re.DOTALL)
@@ -28,10 +31,10 @@ def parse_trial(text: str) -> Trial:
     scenario, _, rest = text.partition("/")
     kind, _, rest = rest.partition("/")
     number, slash, rest = rest.partition("/")
-    if not scenario or kind not in KINDS:
+    if not scenario or kind not in _KINDS:
         raise TrialIdError(
             f"{text!r} names no trial: it begins SCENARIO/KIND/N, such as zone.alloc/transient/3, and KIND is one of "
-            f"{', '.join(KINDS)}"
+            f"{', '.join(_KINDS)}"
         )
     n, plus, n2 = number.partition("+")
     if not _N.fullmatch(n) or (plus and not _N.fullmatch(n2)):
@@ -53,3 +56,8 @@ def parse_trial(text: str) -> Trial:
         seed=int(seed),
         program=options["program"],
     )
+
+
+def replay_command(trial: Trial) -> str:
+    """The command that runs a trial again, quoted for a shell."""
+    return f"faultinj replay {shlex.quote(trial.id)}"
