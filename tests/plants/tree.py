@@ -66,6 +66,8 @@ class Tree:
             command = [*_SETTINGS, f"-DPython_EXECUTABLE={sys.executable}", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
             self._make(_tool("cmake"), "-S", str(self.source), "-B", str(self._build), "-G", "Ninja", *command)
         self._make(_tool("cmake"), "--build", str(self._build))
+        for module in self._modules():  # what differs in time by less than a second, installing would leave alone
+            module.unlink()
         self._make(_tool("cmake"), "--install", str(self._build), "--component", "python", "--prefix", str(self.source))
 
     def _make(self, *command: str) -> None:
@@ -75,9 +77,11 @@ class Tree:
 
     def take(self, built: "Tree") -> None:
         """Take over the compiled modules of another copy as they are now."""
-        for package in _PACKAGES:
-            for module in (built.source / package).glob("*.so"):
-                shutil.copy2(module, self.source / package)
+        for module in built._modules():
+            shutil.copy2(module, self.source / module.relative_to(built.source))
+
+    def _modules(self) -> list[Path]:
+        return [module for package in _PACKAGES for module in (self.source / package).glob("*.so")]
 
     @contextmanager
     def planted(self, fault: Fault) -> Iterator[None]:

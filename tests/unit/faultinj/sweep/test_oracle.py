@@ -2,12 +2,13 @@
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from faultinj.record import Outcome, Trial
-from faultinj.sweep import Context, find, load, oracle, run_cell, run_trial
+from faultinj.sweep import Context, find, load, names, oracle, registry, run_cell, run_trial
 from faultinj.sweep.evidence import Evidence
 from faultinj.sweep.nursery import Nursery
 from shmalloc import Arena
@@ -16,13 +17,17 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def planted() -> None:
-    """The planted scenarios, here and in victims, which get this process's search path."""
+def planted() -> Iterator[None]:
+    """The planted scenarios, here and in victims, which get this process's search path. Gone afterwards."""
     import sys
 
     if str(HERE) not in sys.path:
         sys.path.insert(0, str(HERE))
     load(["planted"])
+    yield
+    for name in names():
+        if find(name).group == "planted":
+            registry._forget(name)
 
 
 def _findings(scenario: str, points: str = "zone.alloc") -> list[Outcome]:
