@@ -275,7 +275,8 @@ cdef class Watch:
         self.b.b_alive = alive_here
 
     def detached(self):
-        """The arena's mapping is about to go: what is held is told of, the block is left."""
+        """The arena's mapping is about to go, and its hooks are out of use: what is held is told of, the block is left.
+        Of an arena that is still armed this is disarm()'s to call."""
         cdef w_block *b = self.b
         if b != NULL:
             w_report_flush(b)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 import shmalloc
-from witness import _witness, arm, flags, read_graph
+from witness import _witness, arm, disarm, flags, read_graph
 from witness.analysis import analyse
 from witness.checker import Checker
 from witness.foreign import RULES
@@ -213,9 +213,9 @@ def test_a_recursive_lock_taken_again_under_another_makes_no_order(arena: shmall
     ]
 
 
-def test_locks_made_after_the_graph_was_left_say_nothing(checker: Checker) -> None:
+def test_locks_made_after_the_graph_was_left_say_nothing(arena: shmalloc.Arena, checker: Checker) -> None:
     watch, known = checker.native, number(checker, "a")
-    watch.detached()
+    disarm(arena)
     with _witness.watch_lock(threading.Lock(), watch, known):
         pass
     semaphore = _witness.ForeignLock(watch, known)
