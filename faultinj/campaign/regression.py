@@ -27,6 +27,7 @@ from faultinj.trial_id import replay_command
 __all__ = ["CLEAN", "Regression", "RegressionFails", "check_regression", "read_regression", "save_regression"]
 
 CLEAN = "clean"
+_MOST = 10**18 - 1
 
 
 class Regression(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -54,6 +55,11 @@ def read_regression(path: Path) -> Regression:
     regression, source = typed(read_text(path), str(path), Regression)
     if not regression.about.strip():
         raise source.wrong(("about",), "say in one sentence what the trial found")
+    trial = regression.trial
+    least = int(trial.kind.endswith("pair"))
+    for key, value, from_ in (("n", trial.n, 1), ("n2", trial.n2, least), ("seed", trial.seed, -_MOST)):
+        if not from_ <= value <= (least * _MOST if key == "n2" else _MOST):
+            raise source.wrong(("trial", key), f"{value} is no {key} of a trial that is {trial.kind}")
     return regression
 
 

@@ -17,9 +17,11 @@ from faultinj.cli.guard import guarded
 from faultinj.cli.here import look_here
 from faultinj.cli.wrong import complain, usage
 from faultinj.declared import all_points
+from faultinj.grammar import parse_plan
 from faultinj.plan import CRASH_POINT, UnknownPoint, matching
-from faultinj.record import Outcome
+from faultinj.record import Outcome, Trial
 from faultinj.sweep import ScenarioError, load, run_trial
+from faultinj.sweep.oracle import companions
 from faultinj.trial_id import TrialIdError, parse_trial
 from shmalloc.cli.screen import printable, say
 
@@ -68,13 +70,10 @@ def replay(
     try:
         if driver == SWEEP:
             load(modules or ())
-            wanted = parse_trial(trial)
-            known = (*(point.name for point in all_points()), CRASH_POINT)
-            if not matching(wanted.points, known):
-                usage(str(UnknownPoint(wanted.points, known)))
-            outcome = run_trial(
-                wanted, oracles=None if oracles is None else [word for word in oracles.split(",") if word]
-            )
+            wanted = _sensible(parse_trial(trial))
+            asked = None if oracles is None else [word for word in oracles.split(",") if word]
+            companions(asked)
+            outcome = run_trial(wanted, oracles=asked)
         else:
             trials, wanted = load_driver(driver, modules or ()), parse_trial(trial)
             if wanted.scenario not in trials.scenario_names():
@@ -102,8 +101,13 @@ def replay(
 def _regression(path: Path, driver: str, *, as_json: bool) -> None:
     regression = read_regression(path)
     look_here(regression.imports)
+    trials = load_driver(driver, regression.imports)
+    if driver == SWEEP:
+        _sensible(regression.trial)
     try:
-        outcome = check_regression(regression, load_driver(driver, regression.imports).run_trial)
+        outcome = check_regression(regression, trials.run_trial)
+    except ScenarioError as error:
+        usage(f"{path}: {error}")
     except RegressionFails as failed:
         complain(str(failed))
         raise typer.Exit(1) from failed
@@ -111,6 +115,18 @@ def _regression(path: Path, driver: str, *, as_json: bool) -> None:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(outcome)).decode() + "\n")
     else:
         say(printable(f"{regression.trial.id}: {regression.expect}, as expected ({regression.about})"))
+
+
+def _sensible(trial: Trial) -> Trial:
+    """The trial; one whose points or program nobody can read ends the command before anything runs.
+
+    Raises: UnknownPoint, GrammarError.
+    """
+    known = (*(point.name for point in all_points()), CRASH_POINT)
+    if not matching(trial.points, known):
+        raise UnknownPoint(trial.points, known)
+    parse_plan(trial.program or "")
+    return trial
 
 
 def _compare(outcome: Outcome, db: Path) -> None:

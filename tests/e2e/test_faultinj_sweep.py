@@ -117,6 +117,8 @@ def test_the_scenarios_are_listed() -> None:
         (("replay", "zone.alloc/transient"), "names no trial"),
         (("replay", "zone.nothing/transient/1"), "there is no scenario"),
         (("replay", "zone.alloc/transient/0"), "numbers from 1"),
+        (("replay", "zone.alloc/transient/1/program=zone.alloc=nth(:"), "column 16: expected the N of nth"),
+        (("replay", "zone.alloc/transient/1", "--oracles", "nobody"), "there is no oracle 'nobody'"),
         (("replay", "zone.alloc/transient/1/points=zone.aloc"), "did you mean zone.alloc"),
         (("sweep", "zone.alloc", "--points", "zone.aloc"), "did you mean zone.alloc"),
     ],
@@ -132,6 +134,23 @@ def test_a_replay_tells_what_was_injected_and_where_the_program_was() -> None:
     assert "zone_alloc" in done.stdout
     outcome = json.loads(_run("replay", "zone.alloc/kill/2", "--oracles", "", "--json").stdout)
     assert outcome["result"] == "killed"
+
+
+@pytest.mark.parametrize(
+    ("trial", "says"),
+    [
+        ('scenario = "zone.nothing"\nkind = "kill"\nn = 1', "there is no scenario 'zone.nothing'"),
+        ('scenario = "zone.alloc"\nkind = "kill"\nn = 0', ":5: trial.n: 0 is no n"),
+        ('scenario = "zone.alloc"\nkind = "kill"\nn = ' + "9" * 30, ":5: trial.n: "),
+        ('scenario = "zone.alloc"\nkind = "pair"\nn = 1', "trial.n2: 0 is no n2 of a trial that is pair"),
+        ('scenario = "zone.alloc"\nkind = "kill"\nn = 1\nn2 = 3', ":6: trial.n2: 3 is no n2"),
+        ('scenario = "zone.alloc"\nkind = "transient"\nn = 1\npoints = "zone.aloc"', "did you mean zone.alloc"),
+    ],
+)
+def test_a_damaged_regression_file_is_told_before_anything_runs(tmp_path: Path, trial: str, says: str) -> None:
+    file = tmp_path / "r.toml"
+    file.write_text(f'about = "x"\n[trial]\n{trial}\n')
+    assert says in _run("replay", str(file), status=2).stderr
 
 
 def test_a_replay_in_which_nothing_was_injected_proves_nothing() -> None:

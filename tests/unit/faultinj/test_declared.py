@@ -206,6 +206,16 @@ def test_a_block_lives_as_long_as_a_thread_waits_in_it() -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "alive"), done.stderr
 
 
+def test_the_first_process_of_a_namespace_ends_too() -> None:
+    """Its own SIGKILL does not end it."""
+    script = "import faultinj as f; p = f.point('decl.first'); f.set('decl.first', 'kill'); p(); print('alive')"
+    words = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*words, "true"], capture_output=True, timeout=60, check=False).returncode != 0:
+        pytest.skip("this machine makes no pid namespaces for us")
+    done = subprocess.run([*words, sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (137, b"")
+
+
 def test_children_made_by_fork_share_the_counts() -> None:
     point = faultinj.point("decl.forked")
     with faultinj.inject("decl.forked=nth(3):kill") as guard:
