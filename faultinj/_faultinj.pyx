@@ -82,7 +82,7 @@ cdef bint stop_waiting() noexcept nogil:
         return PyErr_CheckSignals() != 0
 
 
-cdef object ask(fi_request *q, subject, uint64_t size):
+cdef inline object ask(fi_request *q, subject, uint64_t size):
     """Fills the request of a declared point. Returns: what keeps the subject's bytes. A file's name that is no UTF-8 is
     given as the bytes that it has."""
     cdef Py_ssize_t length = 0
