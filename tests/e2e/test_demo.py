@@ -13,6 +13,8 @@ import pytest
 
 from workloads.stress import nfsleak
 
+pytestmark = pytest.mark.xdist_group("demo")  # they share one demo
+
 
 @dataclass(frozen=True)
 class Demo:

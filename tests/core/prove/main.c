@@ -2,6 +2,7 @@
  *
  *   prove [--quick] [--seed S]      every operation, states and reapers sampled: what the tests run
  *   prove --all                     every state of every operation, libc stepped too, many reapers
+ *   prove --share K/N [...]         every N-th operation from the K-th on, on a processor of its own: N of them at once
  *   prove --op NAME [...]           one operation
  *   prove --op NAME --at N [--reaper-at M] [--kill] [--libc]   one instruction, told in words
  *   prove --op NAME --point N       one crash point
@@ -61,10 +62,24 @@ static void row(const char *name, const struct prove_tally *t, int64_t ns) {
     fflush(stdout);
 }
 
+/* The n-th, from 0, of the processors that we may use, and again from the first one when there are fewer. */
+static int usable_cpu(unsigned n) {
+    cpu_set_t usable;
+    if (sched_getaffinity(0, sizeof usable, &usable) != 0 || CPU_COUNT(&usable) == 0) {
+        return -1;
+    }
+    n %= (unsigned)CPU_COUNT(&usable);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &usable) && n-- == 0) {
+            return cpu;
+        }
+    }
+    return -1;
+}
+
 /* The tracer and the traced take turns: on one processor there is no wake-up to wait for. */
-static void stay_here(void) {
+static void stay_on(int cpu) {
     cpu_set_t set;
-    int cpu = sched_getcpu();
     CPU_ZERO(&set);
     CPU_SET(cpu < 0 ? 0 : cpu, &set);
     (void)sched_setaffinity(0, sizeof set, &set);
@@ -72,6 +87,7 @@ static void stay_here(void) {
 
 struct command {
     const char *m_op;
+    unsigned m_share, m_shares; /* 0 of 0: all */
     uint64_t m_at, m_reaper_at, m_point, m_wake;
     bool m_kill, m_list;
     struct prove_options m_options;
@@ -79,7 +95,7 @@ struct command {
 
 static int usage(void) {
     fprintf(stderr, "usage: prove [--quick | --all] [--seed S] [--op NAME [--at N [--reaper-at M] [--kill] [--libc] | "
-                    "--point N | --wake-at N]] [--states K] [--reapers K] [--kills K] [--list]\n");
+                    "--point N | --wake-at N]] [--share K/N] [--states K] [--reapers K] [--kills K] [--list]\n");
     return 2;
 }
 
@@ -107,6 +123,10 @@ static bool parse(int argc, char **argv, struct command *m) {
             return false;
         } else if (i++, strcmp(o, "--op") == 0) {
             m->m_op = value;
+        } else if (strcmp(o, "--share") == 0) {
+            if (sscanf(value, "%u/%u", &m->m_share, &m->m_shares) != 2 || m->m_share < 1 || m->m_share > m->m_shares) {
+                return false;
+            }
         } else if (strcmp(o, "--seed") == 0) {
             m->m_options.p_seed = n;
         } else if (strcmp(o, "--at") == 0) {
@@ -134,12 +154,12 @@ static bool parse(int argc, char **argv, struct command *m) {
 static int sweep_all(const struct command *m) {
     struct prove_tally sum = {0};
     int64_t started = sm_os_now_ns();
-    unsigned ran = 0;
+    unsigned ran = 0, place = 0;
     printf("seed 0x%llx\n", (unsigned long long)m->m_options.p_seed);
     printf("%-21s %7s %7s %6s %6s %5s %5s %5s | %8s %6s %6s | %8s %4s %7s\n", "operation", "instr", "libc", "states",
            "judged", "point", "kill", "wake", "reaper", "states", "judged", "findings", "lost", "seconds");
     for (const struct prove_op *op = prove_first_op; op; op = op->o_next) {
-        if (m->m_op && strcmp(m->m_op, op->o_name) != 0) {
+        if ((m->m_op && strcmp(m->m_op, op->o_name) != 0) || (m->m_shares && place++ % m->m_shares != m->m_share - 1)) {
             continue;
         }
         struct prove_world w;
@@ -184,7 +204,7 @@ int main(int argc, char **argv) {
     if (!parse(argc, argv, &m) || (m.m_op == NULL && (m.m_at & m.m_point & m.m_wake) != UINT64_MAX)) {
         return usage();
     }
-    stay_here();
+    stay_on(m.m_shares ? usable_cpu(m.m_share - 1) : sched_getcpu());
     if (m.m_list) {
         for (const struct prove_op *op = prove_first_op; op; op = op->o_next) {
             printf("%s\n", op->o_name);

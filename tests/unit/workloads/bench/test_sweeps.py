@@ -65,7 +65,7 @@ def test_nothing_is_swept_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_real_sweep_has_a_rate_and_leaves_nothing() -> None:
     tableau = Tableau()
-    measure_sweep(tableau, only=CASE, repeat=1, groups=("malloc",), cores=1, progress=lambda _: None)
+    measure_sweep(tableau, only=CASE, repeat=1, groups=("figures",), cores=1, progress=lambda _: None)
     assert {sample.subject for sample in tableau.samples()} == {SWEPT, SWEPT_UNWATCHED}
     assert all(sample.best > 0 and sample.unit == "a second" for sample in tableau.samples())
     assert own_objects(f"{BEGINNING}{os.getpid()}-") == []
