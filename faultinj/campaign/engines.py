@@ -6,13 +6,16 @@ engine takes the same function and gives futures. Must not know what a chunk is 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import re
+import signal
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from typing import ParamSpec, Protocol, TypeVar
 
 from faultinj.campaign.spec import near
@@ -122,12 +125,13 @@ class Processes:
 
     def submit(self, request: bytes) -> Future[bytes]:
         """Have a chunk worked by one of the processes."""
-        try:
-            future = self._executor.submit(do_chunk, request)
-        except BrokenProcessPool:
-            # A worker died since the last look. The pool that takes the place of this one takes the chunk.
-            self._renew()
-            future = self._executor.submit(do_chunk, request)
+        with _out_of_ctrl_c():  # the processes are made in here
+            try:
+                future = self._executor.submit(do_chunk, request)
+            except BrokenProcessPool:
+                # A worker died since the last look. The pool that takes the place of this one takes the chunk.
+                self._renew()
+                future = self._executor.submit(do_chunk, request)
         self._made_by[future] = self._executor
         return future
 
@@ -152,6 +156,17 @@ class Processes:
             for child in set(multiprocessing.active_children()) - self._before:
                 child.kill()
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _out_of_ctrl_c() -> Iterator[None]:
+    """Processes made inside do not get SIGINT before be_worker() lets it in; this one gets it at the end."""
+    resource_tracker.ensure_running()  # its own start would let the signal in
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def parse_engine(text: str) -> tuple[str, str]:

@@ -95,6 +95,9 @@ def be_worker(parent: int) -> None:
     """Make this process a worker: it dies with its parent, and Ctrl-C at the terminal is the parent's to handle."""
     die_with_parent(parent)
     os.setpgid(0, 0)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that came while it was being made
+    signal.signal(signal.SIGINT, before)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def die_with_parent(parent: int) -> None:
